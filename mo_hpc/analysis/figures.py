@@ -1,0 +1,272 @@
+"""Which figures a run has, and writing them: PDF for print, PNG for the report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mo_hpc.analysis.learning_curves import Curve, learning_curves
+from mo_hpc.analysis.lodo_bars import lodo_bars
+from mo_hpc.analysis.notes import caption, named_labels
+from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
+from mo_hpc.analysis.records import NONE, RunRecords
+from mo_hpc.analysis.settings import (
+    FOLD,
+    SETTINGS,
+    described,
+    groups,
+    ordered,
+    settings_of,
+    shown,
+    slug,
+    varying,
+)
+from mo_hpc.analysis.style import figure_paths, publication_style, write_figure
+from mo_hpc.core.errors import UserError
+from mo_hpc.core.files import read_lines, sha256_file
+from mo_hpc.metrics.predictions import Predictions
+
+_ROWS_OF_FORCES = ("paradigm", "energy_reference")
+_MOST_OF_A_FOLD = 10
+"""Repeats and seeds of a fold that are drawn one by one; more would hide each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureFile:
+    """One figure of a run, drawn or not.
+
+    Attributes:
+        folder: Where its files are.
+        name: Their name without ending.
+        caption: What it shows.
+        tasks: The tasks that leave marks of their own in it.
+        draw: Draws it.
+    """
+
+    folder: Path
+    name: str
+    caption: str
+    tasks: tuple[str, ...]
+    draw: Callable[[], Figure]
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """Its files, print first."""
+        return figure_paths(self.folder, self.name)
+
+    def write(self) -> None:
+        """Draws it and writes its files; equal records give equal bytes.
+
+        Raises:
+            UserError: If the predictions of a task are missing or not those of its record.
+        """
+        with publication_style():
+            write_figure(self.draw(), self.folder, self.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Study:
+    """Tasks that share a figure of each kind.
+
+    Attributes:
+        records: The run.
+        tasks: The tasks, done or not, one row each.
+        values: Their settings.
+        naming: The settings that file names need.
+    """
+
+    records: RunRecords
+    tasks: pd.DataFrame
+    values: Mapping[str, Any]
+    naming: Sequence[str]
+
+    def figure(
+        self,
+        kind: str,
+        text: str,
+        draw: Callable[[pd.DataFrame], Figure],
+        *,
+        one_by_one: bool = True,
+    ) -> Iterator[FigureFile]:
+        """The figure of one kind; none before any of the tasks is done.
+
+        Args:
+            kind: Beginning of the file name.
+            text: Beginning of the caption.
+            draw: Draws the tasks that are done.
+            one_by_one: Whether every task leaves marks of its own; of many repeats and seeds
+                the first are drawn, and the caption says so.
+        """
+        done = self.tasks[self.tasks["state"] == "done"]
+        if len(done):
+            name, description = _name(self.values, self.naming)
+            whole = _caption(self.records, done, f"{text}: {description}")
+            drawn = _first_of_each_fold(done) if one_by_one else done
+            if len(drawn) < len(done):
+                whole += (
+                    f" Drawn: {len(drawn)} of {len(done)} tasks, the first {_MOST_OF_A_FOLD} "
+                    "repeats and seeds of each fold."
+                )
+            yield FigureFile(
+                folder=self.records.run.figures,
+                name=f"{kind}_{name}",
+                caption=whole,
+                tasks=tuple(drawn["task_id"]) if one_by_one else (),
+                draw=partial(draw, drawn),
+            )
+
+
+def figures_of(records: RunRecords) -> list[FigureFile]:
+    """The figures that there are results for.
+
+    What they are called follows from all tasks of the run, done or not, so that a partial
+    collection and the final one use the same names.
+    """
+    frame = records.frame
+    settings = settings_of(frame, [task.axes for task in records.manifest.tasks])
+    results = frame[~frame["is_foundation"]]
+    return [
+        *_lodo_figures(records, results[results["protocol"] != "iid"], settings),
+        *_force_figures(records, results, settings),
+        *_curve_figures(records, frame[frame["paradigm"] != "zero_shot"], settings),
+    ]
+
+
+def drawn_from(records: RunRecords, figures: Sequence[FigureFile]) -> dict[str, str]:
+    """Hashes of all that figures depend on: what tasks left, and the code that draws."""
+    code = sorted(Path(__file__).parent.glob("*.py"))
+    found = {path.name: sha256_file(path) for path in code}
+    rows = pd.util.hash_pandas_object(records.frame, index=False)
+    found["tasks"] = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
+    for task_id in sorted({task_id for figure in figures for task_id in figure.tasks}):
+        task = records.run.task(task_id)
+        found[f"{task_id}/{task.predictions.name}"] = records.records[task_id].predictions_sha256
+        if task.progress.exists():
+            found[f"{task_id}/{task.progress.name}"] = sha256_file(task.progress)
+    return found
+
+
+def _lodo_figures(
+    records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
+) -> Iterator[FigureFile]:
+    """Bars and energy parity for each combination of settings."""
+    naming = varying(frame, settings) or ["paradigm"]
+    energies = "Energies of held-out elements, errors in meV/atom"
+    for values, tasks in groups(frame, settings):
+        study = _Study(records, tasks, values, naming)
+        bars = "Errors by held-out element"
+        yield from study.figure("lodo_bars", bars, lodo_bars, one_by_one=False)
+        yield from study.figure("energy_parity", energies, partial(_draw_energies, records))
+
+
+def _force_figures(
+    records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
+) -> Iterator[FigureFile]:
+    """Paradigms in rows; a zero-shot model has no energy policy and joins every one."""
+    across = ["protocol", *(each for each in settings if each not in _ROWS_OF_FORCES)]
+    naming = [*(varying(frame, across) or ["protocol"]), "energy_reference"]
+    text = "Forces by component, test frames pooled"
+    for values, tasks in groups(frame, across):
+        policies = set(tasks["energy_reference"]) - {NONE}
+        for policy in ordered(list(policies)) or [NONE]:
+            chosen = tasks[tasks["energy_reference"].isin([policy, NONE])]
+            study = _Study(records, chosen, values | {"energy_reference": policy}, naming)
+            yield from study.figure("force_parity", text, partial(_draw_forces, records))
+
+
+def _curve_figures(
+    records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
+) -> Iterator[FigureFile]:
+    """One figure for each stage and policy; paradigms in columns."""
+    across = [name for name in settings if name != "paradigm"]
+    naming = varying(frame, across) or ["stage"]
+    text = "Validation errors during training"
+    for values, tasks in groups(frame, across):
+        study = _Study(records, tasks, values, naming)
+        yield from study.figure("learning_curves", text, partial(_draw_curves, records))
+
+
+def _first_of_each_fold(frame: pd.DataFrame) -> pd.DataFrame:
+    """The tasks of a study without the later ones of a fold's many repeats and seeds."""
+    return frame.groupby([*SETTINGS, *FOLD], sort=False).head(_MOST_OF_A_FOLD)
+
+
+def _draw_forces(records: RunRecords, frame: pd.DataFrame) -> Figure:
+    return force_parity(
+        [
+            (shown(values["paradigm"]), _test_predictions(records, tasks))
+            for values, tasks in groups(frame, ["paradigm"])
+        ]
+    )
+
+
+def _draw_energies(records: RunRecords, frame: pd.DataFrame) -> Figure:
+    return energy_parity(_folds(records, frame))
+
+
+def _draw_curves(records: RunRecords, frame: pd.DataFrame) -> Figure:
+    return learning_curves([_curve(records, row) for row in frame.to_dict("records")])
+
+
+def _curve(records: RunRecords, row: Mapping[Any, Any]) -> Curve:
+    task_id = str(row["task_id"])
+    training = records.records[task_id].training
+    return Curve(
+        panel=str(row["paradigm"]),
+        protocol=str(row["protocol"]),
+        epochs=read_lines(records.run.task(task_id).progress),
+        best_epoch=training.best_epoch if training else 0,
+    )
+
+
+def _folds(records: RunRecords, frame: pd.DataFrame) -> list[Fold]:
+    column = "energy_mae_mev_per_atom_offset_removed"
+    folds = []
+    for values, tasks in groups(frame, ["protocol", "element"]):
+        removed = pd.to_numeric(tasks[column]).dropna()
+        folds.append(
+            Fold(
+                protocol=str(values["protocol"]),
+                element=str(values["element"]),
+                predictions=tuple(_test_predictions(records, tasks)),
+                offset_removed_mae_mev_per_atom=float(removed.mean()) if len(removed) else None,
+            )
+        )
+    return folds
+
+
+def _test_predictions(records: RunRecords, frame: pd.DataFrame) -> list[Predictions]:
+    """The test frames' predictions, after the file's hash was compared with the record's."""
+    found = []
+    for task_id in frame["task_id"]:
+        path = records.run.task(task_id).predictions
+        if not path.is_file() or sha256_file(path) != records.records[task_id].predictions_sha256:
+            raise UserError(
+                "The predictions are not the file that the task's record was made from.",
+                where=str(path),
+                remedy="Remove the task's metrics.json and launch again; the task is redone.",
+            )
+        found.append(Predictions.load(path).only("test"))
+    return found
+
+
+def _name(values: Mapping[str, Any], naming: Sequence[str]) -> tuple[str, str]:
+    """File name ending and description of a combination of settings."""
+    leading = ("protocol", "paradigm", "dataset", "size", "energy_reference", *naming)
+    described_values = {name: values[name] for name in dict.fromkeys(leading) if name in values}
+    return slug({name: values[name] for name in naming}), described(described_values)
+
+
+def _caption(records: RunRecords, frame: pd.DataFrame, text: str) -> str:
+    """What is shown, on which labels and from which foundation."""
+    kinds = frame[["labels", "synthetic"]].drop_duplicates().itertuples(index=False)
+    labels = ", ".join(sorted(named_labels(kind[0], synthetic=kind[1]) for kind in kinds))
+    stand_in = " Foundation: stand-in." if frame["stand_in"].any() else ""
+    return f"{caption(records, text)}. Labels: {labels}.{stand_in}"

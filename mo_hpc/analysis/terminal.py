@@ -1,0 +1,130 @@
+"""The tables as a terminal of 80 columns shows them: fewer columns, the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from mo_hpc.analysis.aggregate import SUFFIXES
+from mo_hpc.analysis.notes import origin
+from mo_hpc.analysis.records import RunRecords
+from mo_hpc.analysis.settings import described, shown, title
+from mo_hpc.analysis.table import Column, Table, printed
+
+_WIDTH = 80
+_WITHOUT_DECIMALS_FROM = 100
+_FORCE = "force_mae_mev_per_ang_component"
+_ENERGIES = tuple(f"energy_mae_mev_per_atom{suffix}" for suffix in SUFFIXES)
+_COUNTS = ("n_done", "n_folds")
+_ROOM_FOR_SETTINGS = 24
+_HEADINGS = ("E MAE", "offset\nremoved", "linear", "F MAE")
+
+
+def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
+    """Prints the comparison of all settings, and says where everything else is."""
+    console = Console(width=_WIDTH, highlight=False)
+    for table in tables:
+        if table.name == "table1_iid":
+            _print(console, table, _iid_rows(table))
+        elif table.name == "lodo_comparison":
+            _print(console, table, _lodo_rows(table))
+    console.print(
+        "E in meV/atom, F in meV/Å by component, mean ± std. Offset removed: after one\n"
+        "coefficient per element and host fitted to the test errors themselves. Linear\n"
+        "baseline: the same fitted to the training energies, no network.",
+        markup=False,
+    )
+    for line in origin(records.frame[~records.frame["is_foundation"]]):
+        console.print(line, markup=False)
+    for task in records.missing:
+        console.print(f"Missing: {task}", markup=False)
+    for name, path in (
+        ("Tables", records.run.tables),
+        ("Figures", records.run.figures),
+        ("Report", records.run.report),
+    ):
+        console.print(f"{name + ':':8} {path}", markup=False, soft_wrap=True)
+
+
+def _iid_rows(table: Table) -> list[list[str]]:
+    headings, leading = _leading(table)
+    return [
+        [*headings, "n", *_HEADINGS],
+        *(
+            [*cells, str(row["n_done"]), *_errors(row, "")]
+            for cells, row in zip(leading, table.rows, strict=True)
+        ),
+    ]
+
+
+def _lodo_rows(table: Table) -> list[list[str]]:
+    headings, leading = _leading(table)
+    protocols = [name for name in ("lodo_strict", "lodo_relaxed") if _has(table, name)]
+    rows = [[*headings, "LODO", "n", *_HEADINGS]]
+    for cells, row in zip(leading, table.rows, strict=True):
+        for protocol in protocols:
+            count = str(row[f"{protocol}_n_folds"])
+            rows.append([*cells, shown(protocol), count, *_errors(row, f"{protocol}_")])
+    return rows
+
+
+def _leading(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the settings that tell the rows apart.
+
+    They are the table's own; where they are too wide for columns, they share one.
+    """
+    settings = takewhile(lambda column: not column.key.endswith(_COUNTS), table.columns)
+    names = [column.key for column in settings if _tells_apart(table, column.key)]
+    rows = [{name: str(row[name]) for name in names} for row in table.rows]
+    widths = [max(len(row[name]) + 1 for row in rows) for name in names]
+    if sum(widths) <= _ROOM_FOR_SETTINGS:
+        return [title(name) for name in names], [list(row.values()) for row in rows]
+    return ["settings"], [[described(row)] for row in rows]
+
+
+def _tells_apart(table: Table, name: str) -> bool:
+    """Whether the rows differ in a setting; the paradigm is named in any case."""
+    return name == "paradigm" or len({str(row[name]) for row in table.rows}) > 1
+
+
+def _has(table: Table, protocol: str) -> bool:
+    return any(f"{protocol}_n_folds" in row for row in table.rows)
+
+
+def _errors(row: Mapping[str, Any], prefix: str) -> list[str]:
+    """Energy MAE with its deviation, the two beside it, and the force MAE with its deviation."""
+    raw, removed, linear = (f"{prefix}{name}" for name in _ENERGIES)
+    columns = (
+        Column(raw, "", 1, with_std=True),
+        Column(removed, "", 2),
+        Column(linear, "", 2),
+        Column(f"{prefix}{_FORCE}", "", 1, with_std=True),
+    )
+    return [printed(row, _shortened(column, row.get(column.key))) for column in columns]
+
+
+def _shortened(column: Column, value: float | None) -> Column:
+    """The column without decimals, for a value that is large enough to do without."""
+    large = value is not None and value >= _WITHOUT_DECIMALS_FROM
+    return replace(column, digits=0) if large else column
+
+
+def _print(console: Console, table: Table, rows: list[list[str]]) -> None:
+    headings, *body = rows
+    shown_table = RichTable(
+        title=table.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for heading in headings:
+        numeric = heading in _HEADINGS or heading == "n"
+        shown_table.add_column(
+            heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+        )
+    for row in body:
+        shown_table.add_row(*row)
+    console.print(shown_table)

@@ -1,0 +1,119 @@
+"""A task: one training and/or evaluation, as the planner writes it to ``task.json``."""
+
+from __future__ import annotations
+
+from mo_hpc.core.elements import Element
+from mo_hpc.core.execution import Resources
+from mo_hpc.core.files import digest
+from mo_hpc.core.schema import DatasetConfig, ModelConfig, Paradigm, SplitConfig, TrainConfig
+from mo_hpc.core.strict import Scalar, Strict
+
+TASK_SCHEMA_VERSION = 1
+
+
+class Split(Strict):
+    """Frame ids of one split (``split.json``); ids are those of the dataset's index."""
+
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
+    test: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+    """Frames in none of the three, such as group mates of a test frame."""
+
+    @property
+    def digest(self) -> str:
+        """The split's identity; what is left out of all three parts changes no result."""
+        return digest(self.model_dump(mode="json", exclude={"excluded"}))
+
+
+class LeakageAudit(Strict):
+    """What the test frames share with the frames the model is fitted to or selected on."""
+
+    n_duplicates: int
+    """Test frames with an exact duplicate in train or valid."""
+    n_near_duplicates: int
+    """Test frames with a near-duplicate in train or valid."""
+    n_shared_groups: int
+    """Trajectories with frames both in test and in train or valid."""
+    held_out_element_in_train: bool | None
+    """None where the protocol holds out no element."""
+    n_train_with_held_out_element: int
+    n_seen_by_foundation: int | None = None
+    """Test frames that a foundation made by an earlier stage was fitted to or selected on,
+    themselves or by a duplicate, near-duplicate or trajectory; None without such a foundation."""
+    held_out_element_in_foundation: bool | None = None
+    """Whether that foundation's training frames have the held-out element."""
+    findings: tuple[str, ...]
+    """One sentence for each finding; empty where nothing was found."""
+
+
+class SplitSummary(Strict):
+    """A split's definition, size and audit, as every record carries it."""
+
+    config: SplitConfig
+    digest: str
+    n_train: int
+    n_valid: int
+    n_test: int
+    n_excluded: int
+    train_elements: tuple[Element, ...]
+    test_elements: tuple[Element, ...]
+    audit: LeakageAudit
+
+
+class DatasetRef(Strict):
+    """The dataset a task reads, with the hash that planning saw."""
+
+    config: DatasetConfig
+    subset: str | None
+    dataset_hash: str
+
+
+class FoundationRef(Strict):
+    """The pretrained model a task starts from or evaluates.
+
+    Exactly one of ``task_id`` (made by an earlier stage) and ``name`` (registered name or
+    path) is given.
+    """
+
+    task_id: str | None = None
+    name: str | None = None
+    sha256: str | None = None
+    """None while the file is planned, not made or staged."""
+    n_parameters: int | None = None
+    elements: tuple[Element, ...]
+    is_stand_in: bool
+    """True for a model that replaces a published foundation, such as a demo pretraining."""
+
+
+class Runtime(Strict):
+    """Places on this machine; outside the task's identity."""
+
+    data_root: str
+    cache_root: str
+    foundation_path: str | None = None
+
+
+class TaskSpec(Strict):
+    """Everything a worker needs to know."""
+
+    schema_version: int = TASK_SCHEMA_VERSION
+    id: str
+    """``<stage>-<axis values>-<first 8 digits of the digest>``."""
+    digest: str
+    kind: str
+    grid: str
+    stage: str
+    axes: dict[str, Scalar]
+    needs: tuple[str, ...] = ()
+    paradigm: Paradigm
+    size: str | None = None
+    """Name of the model size: the architecture's, or that of the foundation."""
+    dataset: DatasetRef
+    split: SplitSummary
+    model: ModelConfig | None
+    """The architecture of a scratch model; None where the foundation brings it."""
+    train: TrainConfig
+    foundation: FoundationRef | None
+    resources: Resources
+    runtime: Runtime

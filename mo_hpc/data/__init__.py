@@ -1,0 +1,1 @@
+"""Datasets: registry, readers, checks, the index, downloads and generated data."""

@@ -1,0 +1,140 @@
+"""Builds a dataset's index: checks the frames, and writes what planning and training read.
+
+Run as ``python -m mo_hpc.data.index DATA_ROOT CACHE_ROOT < config.json`` it is the child
+process of `mo_hpc.data.ensure`, which shows its stderr as it comes and raises anew what it
+reports as JSON on stdout: the arguments of a `UserError` or of an `OSError`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from mo_hpc.core.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
+from mo_hpc.core.index import DatasetIndex, FrameEntry, index_folder, write_index
+from mo_hpc.core.schema import DatasetConfig
+from mo_hpc.data.build import build_if_missing
+from mo_hpc.data.check import CheckedFrames, check_frames
+from mo_hpc.data.describe import ReadFrame, read_frames
+from mo_hpc.data.findings import CheckReport
+from mo_hpc.data.hints import data_command
+from mo_hpc.data.location import dataset_files, dataset_hash
+from mo_hpc.data.store import FrameTable
+
+FRAMES_FILE = "frames.npz"
+"""The parsed frames, beside the index."""
+
+
+def build_index(config: DatasetConfig, data_root: Path, cache_root: Path) -> DatasetIndex:
+    """Checks a dataset and writes its index and parsed frames into the cache.
+
+    Raises:
+        UserError: If files are missing or unreadable, or no frame is usable.
+    """
+    _, index = check_and_index(config, data_root, cache_root)
+    if not index.frames:
+        raise _no_usable_frame(config, data_root, cache_root)
+    return index
+
+
+def _no_usable_frame(config: DatasetConfig, data_root: Path, cache_root: Path) -> UserError:
+    check = data_command("check", config.name, data_root=data_root, cache_root=cache_root)
+    remedy = f"See what is wrong:\n{check}"
+    if config.generator is not None:
+        build = data_command("build", config.name, cache_root=cache_root)
+        remedy += f"\nor make it anew:\n{build}"
+    return UserError(
+        f"Dataset '{config.name}' has no usable frame.",
+        where=f"dataset={config.name}",
+        remedy=remedy,
+    )
+
+
+def check_and_index(
+    config: DatasetConfig, data_root: Path, cache_root: Path
+) -> tuple[CheckReport, DatasetIndex]:
+    """Like `build_index`, with the report, and without refusing an empty dataset.
+
+    The index of a dataset without a usable frame is not written.
+    """
+    files = dataset_files(config, data_root, cache_root)
+    digest = dataset_hash(config, files)
+    checked = check_frames(config, read_frames(config, files))
+    index = DatasetIndex(
+        dataset=config.name,
+        dataset_hash=digest,
+        frames=tuple(_entries(config, checked)),
+        n_problems=checked.report.n_frames - checked.report.n_usable,
+    )
+    if index.frames:
+        folder = index_folder(cache_root, digest)
+        frames = [_labelled(frame, config) for frame in checked.usable]
+        FrameTable.from_frames(frames).save(folder / FRAMES_FILE)
+        write_index(folder, index)
+    return checked.report, index
+
+
+def _entries(config: DatasetConfig, checked: CheckedFrames) -> list[FrameEntry]:
+    return [
+        FrameEntry(
+            id=frame.id,
+            composition=dict(sorted(Counter(frame.atoms.get_chemical_symbols()).items())),
+            group=frame.group,
+            tags=frame.tags,
+            host=frame.host,
+            fingerprint=fingerprint,
+            near=near,
+            energy_ev=float(frame.atoms.info[config.keys.energy]),
+        )
+        for frame, fingerprint, near in zip(
+            checked.usable, checked.fingerprints, checked.near, strict=True
+        )
+    ]
+
+
+def _labelled(frame: ReadFrame, config: DatasetConfig) -> Atoms:
+    """The frame with its labels under the names that the rest of the suite uses."""
+    labelled = frame.atoms.copy()
+    labelled.info = {
+        "REF_energy": float(frame.atoms.info[config.keys.energy]),
+        "frame_id": frame.id,
+        "group": frame.group,
+        "host": frame.host,
+        "tags": frame.tags,
+    }
+    labelled.arrays["REF_forces"] = np.asarray(frame.atoms.arrays[config.keys.forces], dtype=float)
+    return labelled
+
+
+def _main(arguments: Sequence[str]) -> int:
+    data_root, cache_root = (Path(argument) for argument in arguments)
+    config = DatasetConfig.model_validate_json(sys.stdin.read())
+    try:
+        # Whatever a parser prints must not stand in the document.
+        with redirect_stdout(sys.stderr):
+            build_if_missing(config, cache_root)
+            build_index(config, data_root, cache_root)
+    except UserError as error:
+        fields = {"where": error.where, "valid": error.valid, "remedy": error.remedy}
+        return _report({"user_error": {"what": error.what, **fields}})
+    except OSError as error:
+        path = str(error.filename) if error.filename else None
+        return _report({"os_error": [error.errno, error.strerror or str(error), path]})
+    return EXIT_DONE
+
+
+def _report(problem: dict[str, Any]) -> int:
+    print(json.dumps(problem))
+    return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

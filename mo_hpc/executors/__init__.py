@@ -1,0 +1,1 @@
+"""Ways to run tasks: in this process, in subprocesses, on Slurm."""

@@ -1,0 +1,1 @@
+"""Tasks as processes of one machine, and the schedule that starts them."""

@@ -1,0 +1,1 @@
+"""Slurm: arrays, their ledger, and what the cluster says of them."""

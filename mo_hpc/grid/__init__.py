@@ -1,0 +1,1 @@
+"""Grids in plain Python: axes, splits and leakage audits (no heavy imports)."""

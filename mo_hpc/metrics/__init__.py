@@ -1,0 +1,1 @@
+"""Metrics as pure functions of reference and predicted values (numpy only)."""

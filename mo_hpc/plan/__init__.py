@@ -1,0 +1,1 @@
+"""Plans and their state: which tasks there are, and what became of each."""

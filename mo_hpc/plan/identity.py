@@ -1,0 +1,66 @@
+"""The identity of a task: what changes its science, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mo_hpc.core.files import digest
+from mo_hpc.core.task import TASK_SCHEMA_VERSION
+from mo_hpc.grid.axes import Cell
+from mo_hpc.plan.settings import CellSettings
+
+_NOT_SCIENCE = {"preset", "adjust", "eval_batch_size", "checkpoint_interval_epochs"}
+_LONGEST_NAME = 80
+
+
+def task_identity(
+    kind: str,
+    settings: CellSettings,
+    *,
+    dataset_hash: str,
+    split_digest: str,
+    foundation: str | None,
+) -> str:
+    """The digest of a task.
+
+    Args:
+        kind: The kind of task.
+        settings: Its merged settings; resources play no part.
+        dataset_hash: Hash of the dataset it reads.
+        split_digest: Hash of the frame ids of its split.
+        foundation: What its foundation counts as; None where it takes none.
+    """
+    train = _science_of_training(settings)
+    model = settings.model.model_dump(mode="json", exclude={"name"})
+    return digest(
+        {
+            "schema_version": TASK_SCHEMA_VERSION,
+            "kind": kind,
+            "paradigm": settings.paradigm,
+            "dataset": dataset_hash,
+            "split": split_digest,
+            "train": train,
+            "model": model if settings.paradigm == "scratch" else None,
+            "foundation": foundation,
+        }
+    )
+
+
+def _science_of_training(settings: CellSettings) -> dict[str, Any]:
+    """The optimisation settings that can change a result under the task's paradigm and policy."""
+    train = settings.train.model_dump(mode="json", exclude=_NOT_SCIENCE)
+    if settings.paradigm == "zero_shot":
+        return {"dtype": train["dtype"]}
+    if train["energy_reference"] != "average":
+        del train["allow_missing_energy_reference"]
+    if train["energy_reference"] != "explicit":
+        del train["energy_reference_ev"]
+    return train
+
+
+def task_id(stage: str, cell: Cell, task_digest: str) -> str:
+    """A readable, unique name: stage, axis values and the first digits of the digest."""
+    words = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "", str(value)) for value in cell.values())
+    readable = f"{stage}-{words}" if words else stage
+    return f"{readable[:_LONGEST_NAME]}-{task_digest[:8]}"

@@ -1,0 +1,131 @@
+"""A plan as text for people: tasks, splits with counts, size and missing files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from mo_hpc.core.task import LeakageAudit, SplitSummary, TaskSpec
+from mo_hpc.plan.planner import Plan
+
+_MOST_TASKS = 60
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """Prints a plan: its tasks, its splits, the estimated size and what is not staged."""
+    specs = [task.spec for task in plan.tasks]
+    console.print(_task_table(specs))
+    if len(specs) > _MOST_TASKS:
+        console.print(f"… and {len(specs) - _MOST_TASKS} more tasks.")
+    console.print(_split_table(specs))
+    for line in audit_lines(specs):
+        console.print(line)
+    for line in size_lines(specs):
+        console.print(line)
+    for name, commands in plan.to_stage.items():
+        console.print(f"Not staged: {name}. Run:", style="yellow")
+        # In one piece, so that they can be copied.
+        console.print(commands, markup=False, soft_wrap=True)
+
+
+def size_lines(specs: Iterable[TaskSpec]) -> list[str]:
+    """The estimated size of a plan in sentences."""
+    steps = structures = 0
+    core_minutes = 0
+    n_tasks = 0
+    for spec in specs:
+        n_tasks += 1
+        resources = spec.resources
+        ranks = resources.nodes * resources.tasks_per_node
+        core_minutes += ranks * resources.cpus_per_task * resources.time_min
+        if spec.paradigm != "zero_shot":
+            per_epoch = max(1, spec.split.n_train // spec.train.batch_size)
+            steps += per_epoch * spec.train.max_epochs
+            structures += spec.split.n_train * spec.train.max_epochs
+    hours = core_minutes / 60
+    return [
+        f"Estimated size: {n_tasks} tasks, at most {steps:,} optimisation steps,",
+        f"{structures:,} structures seen and, by the time limits, {hours:,.0f} core-hours.",
+    ]
+
+
+def _task_table(specs: list[TaskSpec]) -> Table:
+    axes = list(dict.fromkeys(axis for spec in specs for axis in spec.axes))
+    table = Table(title=f"Tasks ({len(specs)})", title_justify="left", box=None)
+    table.add_column("stage")
+    for axis in axes:
+        table.add_column(axis.replace("_", " ").rsplit(".")[-1])
+    for heading in ("epochs", "digest"):
+        table.add_column(heading, justify="right")
+    for spec in specs[:_MOST_TASKS]:
+        values = [str(spec.axes.get(axis, "–")) for axis in axes]
+        epochs = "–" if spec.paradigm == "zero_shot" else str(spec.train.max_epochs)
+        table.add_row(spec.stage, *values, epochs, spec.digest[:8])
+    return table
+
+
+def _split_table(specs: list[TaskSpec]) -> Table:
+    table = Table(title="Splits (frames)", title_justify="left", box=None)
+    for heading in ("dataset", "protocol", "fold", "grouped"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("train", "valid", "test", "excluded"):
+        table.add_column(heading, justify="right")
+    shown: set[str] = set()
+    for spec in specs:
+        split = spec.split
+        if split.digest in shown:
+            continue
+        shown.add(split.digest)
+        name = spec.dataset.config.name
+        subset = f"{name}/{spec.dataset.subset}" if spec.dataset.subset else name
+        table.add_row(
+            subset,
+            split.config.protocol,
+            _fold(split),
+            "yes" if split.config.grouped else "no",
+            *(str(n) for n in (split.n_train, split.n_valid, split.n_test, split.n_excluded)),
+        )
+    return table
+
+
+def _fold(split: SplitSummary) -> str:
+    return split.config.element or f"repeat {split.config.repeat}"
+
+
+def audit_lines(specs: Iterable[TaskSpec]) -> list[str]:
+    """The outcome of the leakage audit over all splits in sentences."""
+    splits = {spec.split.digest: spec.split for spec in specs}.values()
+    audits = [split.audit for split in splits]
+    shared = {
+        "exact duplicates": sum(audit.n_duplicates for audit in audits),
+        "near-duplicates": sum(audit.n_near_duplicates for audit in audits),
+        "trajectories": sum(audit.n_shared_groups for audit in audits),
+        "frames of the foundation": sum(audit.n_seen_by_foundation or 0 for audit in audits),
+    }
+    leaks = ", ".join(f"{number} {what}" for what, number in shared.items() if number)
+    where = sum(bool(_leaks(audit)) for audit in audits)
+    lines = ["Leakage audit: test shares nothing with train, valid and the foundation's data."]
+    if leaks:
+        lines = [
+            f"Leakage audit: in {where} of {len(audits)} splits test shares {leaks}",
+            "with train, valid or the foundation's data (split.json, metrics.json say which).",
+        ]
+    known = ", ".join(
+        f"{split.config.element} {split.audit.n_train_with_held_out_element}"
+        for split in splits
+        if split.audit.held_out_element_in_train
+    )
+    if known:
+        lines.append(f"Training frames that hold the tested element: {known}.")
+    return lines
+
+
+def _leaks(audit: LeakageAudit) -> int:
+    return (
+        audit.n_duplicates
+        + audit.n_near_duplicates
+        + audit.n_shared_groups
+        + (audit.n_seen_by_foundation or 0)
+    )
