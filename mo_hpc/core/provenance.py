@@ -18,6 +18,7 @@ from typing import Any
 
 import mo_hpc
 from mo_hpc.core.files import sha256_file
+from mo_hpc.core.installation import build_account, checkout, lock_file
 
 _LIBRARIES = ("torch", "mace-torch", "e3nn", "numpy", "ase")
 _SLURM_VARIABLES = {
@@ -65,27 +66,34 @@ def gpu_names() -> tuple[str, ...]:
 
 @functools.cache
 def _code() -> dict[str, Any]:
-    checkout = Path(mo_hpc.__file__).parents[1]
-    lock = checkout / "requirements.lock"
+    built = build_account()
     return {
         "mo_hpc": mo_hpc.__version__,
-        "git": _git(checkout),
-        "lock_sha256": sha256_file(lock) if lock.is_file() else None,
+        "git": _git(),
+        "lock_sha256": (built and built.lock_sha256) or _lock_sha256(),
         "image_sha256": os.environ.get("MO_HPC_IMAGE_SHA256"),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }
 
 
-def _git(checkout: Path) -> dict[str, Any] | None:
-    """Commit of the checkout and whether tracked files differ from it; None if installed."""
-    if not (checkout / ".git").exists():
+def _git() -> dict[str, Any] | None:
+    """Commit, and whether tracked files differ from it: of the checkout, else as built."""
+    folder, built = checkout(), build_account()
+    if built is not None and built.commit is not None:
+        return {"commit": built.commit, "dirty": built.dirty}
+    if folder is None or not (folder / ".git").exists():
         return None
-    commit = _output("git", "-C", str(checkout), "rev-parse", "HEAD")
+    commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
     if commit is None:
         return None
-    changes = _output("git", "-C", str(checkout), "status", "--porcelain", "--untracked-files=no")
+    changes = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": changes != ""}
+
+
+def _lock_sha256() -> str | None:
+    lock = lock_file()
+    return sha256_file(lock) if lock else None
 
 
 @functools.cache

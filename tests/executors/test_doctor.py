@@ -16,6 +16,7 @@ from mo_hpc import doctor
 from mo_hpc.core.errors import UserError, run_command
 from mo_hpc.core.execution import Resources, SiteConfig
 from mo_hpc.core.files import sha256_file
+from mo_hpc.core.installation import locked_versions
 from mo_hpc.executors.checkup import probe
 from mo_hpc.executors.checkup.cluster import read_cluster
 from mo_hpc.executors.checkup.container import container_findings, container_of
@@ -33,7 +34,7 @@ from mo_hpc.executors.checkup.node_report import (
 from mo_hpc.executors.checkup.partition_checks import partition_findings
 from mo_hpc.executors.checkup.policy_checks import policy_findings
 from mo_hpc.executors.checkup.report import lines_of
-from mo_hpc.executors.checkup.version_checks import locked_versions, version_findings
+from mo_hpc.executors.checkup.version_checks import version_findings
 
 SETTINGS = """
 AccountingStorageEnforce = none

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mo_hpc.core.installation import locked_versions
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.data.location import resolve_roots
 from mo_hpc.executors.checkup import probe
@@ -25,7 +26,7 @@ from mo_hpc.executors.checkup.slurm_checks import (
     missing_commands,
 )
 from mo_hpc.executors.checkup.submission_check import submission_finding
-from mo_hpc.executors.checkup.version_checks import locked_versions, version_findings
+from mo_hpc.executors.checkup.version_checks import version_findings
 from mo_hpc.executors.slurm.commands import SlurmSilent
 
 _JOB = Group("Test job")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-import mo_hpc
 from mo_hpc.executors.checkup.finding import Finding, Group
 from mo_hpc.executors.checkup.node_report import NodeReport, Software
 from mo_hpc.executors.checkup.probe import PACKAGES
@@ -15,13 +12,6 @@ _GROUP = Group("Software")
 _NODE_NEEDS = ("torch", "mace-torch", "e3nn", "ase", "numpy", "pydantic")
 _HOST_NEEDS = ("pydantic", "hydra-core", "submitit")
 _OLDEST_PYTHON = (3, 11)
-
-
-def locked_versions() -> dict[str, str]:
-    """Package → version in requirements.lock; empty for an installed package without one."""
-    lock = Path(mo_hpc.__file__).parents[1] / "requirements.lock"
-    text = lock.read_text() if lock.is_file() else ""
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
 
 
 def version_findings(
