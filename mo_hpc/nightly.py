@@ -17,6 +17,7 @@ from mo_hpc.core.errors import (
     UserError,
     run_command,
 )
+from mo_hpc.core.libraries import TABLES, require_libraries
 from mo_hpc.core.words import parse_words
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    require_libraries(
+        TABLES, for_what="The nightly check", in_image=["nightly", "run", *options.words]
+    )
     from mo_hpc.regression.folder import locked
     from mo_hpc.regression.grid_run import RefusedError
     from mo_hpc.regression.night import run_night, settings_of

@@ -165,6 +165,7 @@ def _fetch(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     values = _values(options, *_FILE_KEYS)
+    _require_readers("Checking data", "check", options)
     from mo_hpc.core.config import dataset_config, names
 
     if options.target in names("dataset"):
@@ -199,6 +200,18 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if report.count("error") else EXIT_DONE
 
 
+def _require_readers(for_what: str, command: str, options: argparse.Namespace) -> None:
+    """Refuses to open structures without the libraries for it.
+
+    Raises:
+        UserError: If one of them is missing.
+    """
+    from mo_hpc.core.libraries import READING, require_libraries
+
+    words = ["data", command, options.target, *options.words]
+    require_libraries(READING, for_what=for_what, in_image=words)
+
+
 def _refuse_file_keys(dataset: str, values: dict[str, str]) -> None:
     for key in _FILE_KEYS:
         if key in values:
@@ -215,6 +228,7 @@ def _build(options: argparse.Namespace) -> int:
     from mo_hpc.data.build import build_dataset
 
     _, cache_root = _roots(_values(options))
+    _require_readers("Generating data", "build", options)
     print(build_dataset(dataset_config(options.target), cache_root))
     return EXIT_DONE
 

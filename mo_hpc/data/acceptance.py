@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.files import sha256_file
+from mo_hpc.core.libraries import TRAINING, require_libraries
 from mo_hpc.core.schema import FoundationConfig
 from mo_hpc.data.child import run_module
 from mo_hpc.data.hints import data_command
@@ -25,7 +26,7 @@ def trust(path: Path, cache_root: Path, *, confirm: Callable[[str], bool]) -> Tr
 
     Raises:
         UserError: If the file is missing, not accepted, not a MACE model, or not the
-            registered foundation whose name it carries.
+            registered foundation whose name it carries; or if this Python cannot open models.
     """
     if path.is_dir():
         raise UserError(
@@ -40,6 +41,11 @@ def trust(path: Path, cache_root: Path, *, confirm: Callable[[str], bool]) -> Tr
         return entry
     registered = registered_foundation(path)
     _require_pinned(path, sha256, registered)
+    require_libraries(
+        TRAINING,
+        for_what="Looking into a model",
+        in_image=["data", "trust", str(path), f"cache_root={cache_root}"],
+    )
     if not confirm(_description(path, sha256, registered)):
         raise UserError("The checkpoint was not accepted; nothing was recorded.", where=str(path))
     n_parameters, elements = _inspected(path, sha256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from mo_hpc.core.libraries import TRAINING, require_libraries
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
@@ -47,3 +48,13 @@ class Executor(Protocol):
 def not_done(run: RunPaths, tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
     """The tasks that have no valid record yet, in the same order."""
     return [task for task in tasks if not is_done(run.task(task.id))]
+
+
+def require_training_libraries(tasks: Sequence[TaskSpec]) -> None:
+    """Checks that this Python can run tasks, if there are any to run.
+
+    Raises:
+        UserError: If it lacks a library that a task imports.
+    """
+    if tasks:
+        require_libraries(TRAINING, for_what="Running a task in this Python")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.executors.base import not_done
+from mo_hpc.executors.base import not_done, require_training_libraries
 from mo_hpc.executors.display import task_display
 from mo_hpc.executors.processes.machine import Machine
 from mo_hpc.executors.processes.schedule import Bounds, Schedule
@@ -28,27 +28,25 @@ class LocalExecutor:
         self._config = config
 
     def require(self, tasks: Sequence[TaskSpec]) -> None:
-        """Checks the GPUs.
+        """Checks the libraries and the GPUs.
 
         Raises:
-            UserError: If a task needs more GPUs than the machine has.
+            UserError: If this Python lacks a library, or the machine has too few GPUs for a task.
         """
-        machine = Machine.of_this_host(self._config.executor.slots)
-        machine.require([task.resources for task in not_done(self._run, tasks)])
+        self._machine_for(not_done(self._run, tasks))
 
     def submit(self, tasks: Sequence[TaskSpec]) -> list[str]:
         """Runs every task that is not done; a task starts when what it needs is done.
 
         Raises:
-            UserError: If a task needs more GPUs than the machine has.
+            UserError: If this Python lacks a library, or the machine has too few GPUs for a task.
             KeyboardInterrupt: If a signal asked to stop, after the tasks at work have saved
                 their state.
         """
         wanted = not_done(self._run, tasks)
         if not wanted:
             return []
-        machine = Machine.of_this_host(self._config.executor.slots)
-        machine.require([task.resources for task in wanted])
+        machine = self._machine_for(wanted)
         bounds = Bounds(self._config.site.max_requeues, kill_when_asked_again=True)
         processes = Processes(self._run, machine, wanted)
         with (
@@ -71,3 +69,10 @@ class LocalExecutor:
         if any(machine.is_too_small(task.resources) for task in tasks):
             sentence += "\nA task that asks for more cores runs alone, with the cores there are."
         return sentence
+
+    def _machine_for(self, wanted: Sequence[TaskSpec]) -> Machine:
+        """This machine, which can run these tasks."""
+        require_training_libraries(wanted)
+        machine = Machine.of_this_host(self._config.executor.slots)
+        machine.require([task.resources for task in wanted])
+        return machine

@@ -14,7 +14,7 @@ from mo_hpc.core.errors import EXIT_INCOMPLETE, UserError
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.executors.base import not_done
+from mo_hpc.executors.base import not_done, require_training_libraries
 from mo_hpc.executors.display import task_display
 from mo_hpc.executors.processes import mpi_worker
 from mo_hpc.executors.processes.schedule import Bounds, Schedule
@@ -40,22 +40,25 @@ class MpiExecutor:
         """Checks that this is rank 0 of an MPI job with ranks that wait for work.
 
         Raises:
-            UserError: If it is not, or mpi4py is not installed.
+            UserError: If it is not, or mpi4py or a library that tasks import is missing.
         """
-        if not_done(self._run, tasks):
+        if wanted := not_done(self._run, tasks):
+            require_training_libraries(wanted)
             _n_ranks(self._command())
 
     def submit(self, tasks: Sequence[TaskSpec]) -> list[str]:
         """Runs every task that is not done, one at a time on each rank but this.
 
         Raises:
-            UserError: If this is no MPI job, or a rank has too few GPUs for a task.
+            UserError: If this is no MPI job, or libraries are missing, or a rank has too few GPUs
+                for a task.
             KeyboardInterrupt: If a signal, to this rank or another, or the end of the job's
                 time stopped the work, after the tasks have saved their state.
         """
         wanted = not_done(self._run, tasks)
         if not wanted:
             return []
+        require_training_libraries(wanted)
         n_ranks = _n_ranks(self._command())
         from mpi4py.futures import MPIPoolExecutor
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mo_hpc.core.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_REQUEUE, StopRequested
+from mo_hpc.core.libraries import TRAINING, require_libraries
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.provenance import provenance
 from mo_hpc.core.ranks import ranks_from_environment
@@ -102,6 +103,7 @@ def _execute(paths: TaskPaths, task: TaskSpec, *, show_progress: bool) -> Record
     # The task kind's module imports torch, which reads the thread settings once.
     set_threads(task.resources.cpus_per_task)
     origin = provenance()
+    require_libraries(TRAINING, for_what="Running a task")
     with without_known_notes():
         run: Any = load(TASK_KINDS, "kind", task.kind)
     record: Record | None = run(paths, task, provenance=origin, show_progress=show_progress)
