@@ -17,12 +17,17 @@ from packaging.version import Version
 
 import mo_hpc
 from mo_hpc.core.config import names
+from mo_hpc.core.libraries import READING, TABLES, TRAINING
 
 REPOSITORY = Path(__file__).parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-NEEDED = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["mpi"])]
-DECLARED = [*NEEDED, *(Requirement(text) for text in EXTRAS["dev"])]
+DECLARED = [
+    requirement
+    for texts in (PROJECT["dependencies"], *EXTRAS.values())
+    for requirement in map(Requirement, texts)
+    if requirement.name != PROJECT["name"]  # an extra made of others
+]
 LOCK = [
     Requirement(line)
     for line in (REPOSITORY / "requirements.lock").read_text().splitlines()
@@ -82,29 +87,83 @@ def test_lock_pins_no_accelerator_packages():
     assert not [requirement.name for requirement in LOCK if requirement.name.startswith(prefixes)]
 
 
-def test_imports_of_the_package_are_declared():
-    """Whatever the package imports stands in pyproject.toml, not only in the lock."""
-    distributions = {"mace": "mace-torch", "hydra": "hydra-core", "yaml": "pyyaml"}
-    imported = {
-        name.split(".")[0]
-        for path in (REPOSITORY / "mo_hpc").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+MAY_IMPORT_EXTRAS = {
+    "train": {"training", "data", "metrics", "selfchecks", "executors/checkup/probe.py"},
+    "tables": {"analysis", "metrics", "regression"},
+    "mpi": {"executors/mpi.py", "executors/processes"},
+}
+"""Extra → where in the package its libraries may be imported; a thin host runs all the rest."""
+
+DISTRIBUTIONS = {
+    "mace": "mace-torch",
+    "hydra": "hydra-core",
+    "yaml": "pyyaml",
+    "torch_ema": "torch-ema",
+}
+
+
+def declared_names(texts: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in texts}
+
+
+def external_imports(path: Path) -> set[str]:
+    """The distributions that a file imports, at its top or inside a function."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
     external = imported - sys.stdlib_module_names - {"mo_hpc"}
-    declared = {canonicalize_name(requirement.name) for requirement in NEEDED}
-    undeclared = {
-        name
-        for name in external
-        if canonicalize_name(distributions.get(name, name)) not in declared
-    }
-    assert undeclared == set()
+    return {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in external}
+
+
+def allowed_imports(place: Path) -> set[str]:
+    """The distributions that a file of the package may import, by its place in it."""
+    extras = [
+        extra
+        for extra, places in MAY_IMPORT_EXTRAS.items()
+        if any(place.is_relative_to(folder) for folder in places)
+    ]
+    return declared_names(
+        [*PROJECT["dependencies"], *(text for extra in extras for text in EXTRAS[extra])]
+    )
+
+
+PACKAGE_FILES = sorted((REPOSITORY / "mo_hpc").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda path: path.stem)
+def test_imports_of_the_package_are_declared_where_they_stand(path):
+    """Whatever it imports stands in pyproject.toml, and in an extra that its place may need."""
+    place = path.relative_to(REPOSITORY / "mo_hpc")
+    assert external_imports(path) - allowed_imports(place) == set()
+
+
+def test_every_declared_library_is_imported():
+    imported = {name for path in PACKAGE_FILES for name in external_imports(path)}
+    texts = [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["tables"], *EXTRAS["mpi"]]
+    assert declared_names(texts) - imported == set()
+
+
+def test_a_thin_host_gets_nothing_heavy():
+    assert not {"torch", "mace-torch", "ase", "numpy", "scipy", "pandas", "matplotlib"} & (
+        declared_names(PROJECT["dependencies"])
+    )
+
+
+def test_the_extra_all_is_the_other_extras_of_a_run():
+    (requirement,) = map(Requirement, EXTRAS["all"])
+    assert requirement.name == PROJECT["name"]
+    assert requirement.extras == {"train", "tables"}
+
+
+def test_what_is_looked_for_is_what_the_extras_bring():
+    """The names by which a thin Python is found out, against the extras that mend it."""
+    for modules, extra in ((TRAINING, "train"), (TABLES, "tables")):
+        looked_for = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in modules}
+        assert looked_for == declared_names(EXTRAS[extra])
+    assert set(READING) <= set(TRAINING)
 
 
 # -- make and CI ----------------------------------------------------------------------
