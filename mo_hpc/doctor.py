@@ -96,22 +96,16 @@ def _examine(config: RunConfig, options: argparse.Namespace) -> list[Finding]:
     from rich.console import Console
 
     from mo_hpc.executors.checkup.examination import Examination
-    from mo_hpc.executors.checkup.report import lines_of, opening
+    from mo_hpc.executors.checkup.report import opening, printed
 
-    findings: list[Finding] = []
     if not options.json:
         print(opening(config))
     with Console(stderr=True).status("looking") as status:
         examination = Examination(
             config, with_job=not options.no_job, wait_s=options.wait_s, say=status.update
         )
-        for finding in examination.findings():
-            if not options.json:
-                if not findings or findings[-1].group != finding.group:
-                    print(f"\n{finding.group}")
-                print("\n".join(lines_of(finding)))
-            findings.append(finding)
-    return findings
+        findings = examination.findings()
+        return list(findings if options.json else printed(findings))
 
 
 if __name__ == "__main__":

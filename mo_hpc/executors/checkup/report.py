@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any, get_args
 
 from mo_hpc.core.schema import RunConfig
@@ -42,6 +43,17 @@ def lines_of(finding: Finding) -> list[str]:
     return lines
 
 
+def printed(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Passes findings on and prints each as it comes, under the heading of its group."""
+    group = None
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            print(f"\n{group}")
+        print("\n".join(lines_of(finding)), flush=True)
+        yield finding
+
+
 def closing(findings: Iterable[Finding]) -> str:
     """How many findings there are of each verdict."""
     tally = Counter(finding.verdict for finding in findings)
@@ -64,17 +76,13 @@ def document_of(config: RunConfig, findings: list[Finding]) -> dict[str, Any]:
         "site": config.site.name,
         "resources": config.resources.model_dump(mode="json"),
         "all_right": not has_problem(findings),
-        "checks": [
-            {
-                "group": finding.group,
-                "name": finding.name,
-                "verdict": finding.verdict,
-                "found": finding.found,
-                "remedy": finding.remedy,
-            }
-            for finding in findings
-        ],
+        "checks": checks_of(findings),
     }
+
+
+def checks_of(findings: Iterable[Finding]) -> list[dict[str, str | None]]:
+    """The findings as plain data."""
+    return [asdict(finding) for finding in findings]
 
 
 def _filled(text: str, first: str, further: str) -> list[str]:

@@ -1,0 +1,89 @@
+"""All checks in order, inside a temporary folder; what one needs and lacks is said so."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mo_hpc.executors.checkup.finding import Finding, Group
+from mo_hpc.selfchecks.software import software_findings
+
+_CPU = Group("Training on the CPU")
+_CACHES = (
+    "MO_HPC_CACHE",
+    "XDG_CACHE_HOME",
+    "MPLCONFIGDIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "CUDA_CACHE_PATH",
+)
+"""Where libraries keep files; all of them are led into the temporary folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One look at this installation.
+
+    Attributes:
+        folder: Where runs would lie.
+        quick: Whether libraries and three steps on the CPU are all.
+    """
+
+    folder: Path
+    quick: bool
+
+    def findings(self) -> Iterator[Finding]:
+        """The findings, as they come."""
+        with _temporary_folder() as temporary:
+            can_train = True
+            for finding in software_findings():
+                can_train &= finding.verdict != "problem"
+                yield finding
+            if not can_train:
+                yield _CPU.not_checked("three steps", "the problems above stand in its way")
+                return
+            yield from _guarded(_CPU, "three steps", lambda: _steps(temporary))
+
+
+def _steps(temporary: Path) -> Iterator[Finding]:
+    from mo_hpc.selfchecks.step_checks import step_findings
+
+    yield from step_findings(_CPU, temporary)
+
+
+def _guarded(
+    group: Group, name: str, findings: Callable[[], Iterator[Finding]]
+) -> Iterator[Finding]:
+    """Turns whatever a check ends with into a finding, so that the others still run."""
+    try:
+        yield from findings()
+    except Exception as error:  # noqa: BLE001 - that it fails is what was to be found out
+        traceback.print_exc()
+        what = str(error).splitlines()[0] if str(error) else ""
+        yield group.problem(
+            name,
+            f"it ended with {type(error).__name__}: {what}",
+            "The traceback is on stderr. Compare with a fresh installation of requirements.lock.",
+        )
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """The only folder that the checks and the processes they start write to."""
+    before, bytecode = dict(os.environ), sys.dont_write_bytecode
+    with tempfile.TemporaryDirectory(prefix="mo_hpc-selfcheck-") as name:
+        os.environ.update(dict.fromkeys(_CACHES, str(Path(name) / "caches")))
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        sys.dont_write_bytecode = True
+        try:
+            yield Path(name)
+        finally:
+            sys.dont_write_bytecode = bytecode
+            os.environ.clear()
+            os.environ.update(before)
