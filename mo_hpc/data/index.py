@@ -2,7 +2,8 @@
 
 Run as ``python -m mo_hpc.data.index DATA_ROOT CACHE_ROOT < config.json`` it is the child
 process of `mo_hpc.data.ensure`, which shows its stderr as it comes and raises anew what it
-reports as JSON on stdout: the arguments of a `UserError` or of an `OSError`.
+reports as JSON on stdout: the arguments of a `UserError` or of an `OSError`. It imports
+libraries only when it needs them, so that it can report that one is missing.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from ase import Atoms
+from typing import TYPE_CHECKING, Any
 
 from mo_hpc.core.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
 from mo_hpc.core.index import DatasetIndex, FrameEntry, index_folder, write_index
+from mo_hpc.core.libraries import READING, require_libraries
 from mo_hpc.core.schema import DatasetConfig
 from mo_hpc.data.build import build_if_missing
-from mo_hpc.data.check import CheckedFrames, check_frames
-from mo_hpc.data.describe import ReadFrame, read_frames
 from mo_hpc.data.findings import CheckReport
 from mo_hpc.data.hints import data_command
 from mo_hpc.data.location import dataset_files, dataset_hash
-from mo_hpc.data.store import FrameTable
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mo_hpc.data.check import CheckedFrames
+    from mo_hpc.data.describe import ReadFrame
 
 FRAMES_FILE = "frames.npz"
 """The parsed frames, beside the index."""
@@ -65,6 +67,10 @@ def check_and_index(
 
     The index of a dataset without a usable frame is not written.
     """
+    from mo_hpc.data.check import check_frames
+    from mo_hpc.data.describe import read_frames
+    from mo_hpc.data.store import FrameTable
+
     files = dataset_files(config, data_root, cache_root)
     digest = dataset_hash(config, files)
     checked = check_frames(config, read_frames(config, files))
@@ -102,6 +108,8 @@ def _entries(config: DatasetConfig, checked: CheckedFrames) -> list[FrameEntry]:
 
 def _labelled(frame: ReadFrame, config: DatasetConfig) -> Atoms:
     """The frame with its labels under the names that the rest of the suite uses."""
+    import numpy as np
+
     labelled = frame.atoms.copy()
     labelled.info = {
         "REF_energy": float(frame.atoms.info[config.keys.energy]),
@@ -120,6 +128,7 @@ def _main(arguments: Sequence[str]) -> int:
     try:
         # Whatever a parser prints must not stand in the document.
         with redirect_stdout(sys.stderr):
+            require_libraries(READING, for_what="Indexing a dataset")
             build_if_missing(config, cache_root)
             build_index(config, data_root, cache_root)
     except UserError as error:
