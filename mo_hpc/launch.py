@@ -7,10 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from mo_hpc.container.entering import python_with
 from mo_hpc.core.config import compose, names
 from mo_hpc.core.errors import (
     EXIT_DONE,
@@ -18,9 +20,11 @@ from mo_hpc.core.errors import (
     UserError,
     run_command,
 )
+from mo_hpc.core.libraries import READING
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig, validated
 from mo_hpc.executors.collecting import collect_if_ended
+from mo_hpc.executors.in_image import enter_with_tasks, launch_container
 from mo_hpc.executors.resubmission import executor_of, launch_lock, submit_missing
 from mo_hpc.plan.manifest import run_folder, write_run
 from mo_hpc.plan.planner import Plan, make_plan
@@ -65,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.watch is not None:
         require_interval(options.watch)
     config, explicit, yaml_text = _configuration(options.words)
-    plan = make_plan(config, explicit)
+    enter_with_tasks(config, "mo_hpc.launch", arguments)
+    plan = make_plan(config, explicit, python_with(READING, launch_container(config)))
     run = run_folder(config.runs_root, plan)
     if options.dry_run:
         return _dry_run(plan, run, config, as_json=options.json)
@@ -104,6 +109,9 @@ def _configuration(words: Sequence[str]) -> tuple[RunConfig, dict[str, Any], str
     import yaml
 
     document, explicit = compose(words)
+    if image := document["site"].get("container"):
+        # Later commands of the run may be started elsewhere.
+        document["site"]["container"] = str(Path(image).expanduser().absolute())
     config = validated(RunConfig, document, where="")
     header = f"# python -m mo_hpc.launch {' '.join(words)}\n"
     return config, explicit, header + yaml.safe_dump(document, sort_keys=False)

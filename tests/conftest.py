@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+import mo_hpc
 from mo_hpc.core.config import dataset_config
 from mo_hpc.data.ensure import ensure_index
 
@@ -32,3 +36,57 @@ def shared_data_root() -> Path:
         if candidate and (Path(candidate) / "replica").is_dir():
             return Path(candidate)
     pytest.skip("The real data sets are not here: set MO_HPC_DATA to their folder.")
+
+
+STAND_IN_RUNTIME = """\
+#!{python}
+import json, os, sys
+words, labels = sys.argv[1:], {{"mo_hpc.version": "{version}"}}
+if "inspect" in words:
+    print(json.dumps({{"data": {{"attributes": {{"labels": labels}}}}}}))
+elif "--version" in words:
+    print("stands in for apptainer")
+else:
+    prefix = "APPTAINERENV_"
+    inside = {{k.removeprefix(prefix): v for k, v in os.environ.items() if k.startswith(prefix)}}
+    kept = {{k: os.environ[k] for k in ("PATH", "HOME", "PYTHONPATH") if k in os.environ}}
+    image = next(i for i, word in enumerate(words) if word.endswith(".sif"))
+    command = {hide} + words[image + 1 :]
+    os.execvpe(command[0], command, kept | inside)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class StandInRuntime:
+    """An `apptainer` that runs on the host what should run in an image."""
+
+    folder: Path
+    image: Path
+
+    def write(self, hide: Sequence[str] = ()) -> None:
+        """Writes the command; ``hide`` are words to put before what it runs."""
+        path = self.folder / "apptainer"
+        path.write_text(
+            STAND_IN_RUNTIME.format(
+                python=sys.executable, version=mo_hpc.__version__, hide=list(hide)
+            )
+        )
+        path.chmod(0o755)
+
+    def words(self) -> list[str]:
+        """What a person adds to a command."""
+        return [f"site.container={self.image}", f"site.python={sys.executable}"]
+
+
+@pytest.fixture
+def stand_in_runtime(tmp_path, monkeypatch) -> StandInRuntime:
+    """Puts a stand-in for Apptainer on the path, with a file in place of an image."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    image = folder / "image.sif"
+    image.write_bytes(b"stands in for an image")
+    made = StandInRuntime(folder, image)
+    made.write()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.delenv("MO_HPC_IMAGE_SHA256", raising=False)
+    return made

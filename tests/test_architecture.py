@@ -24,15 +24,17 @@ MAX_FUNCTION_LINES = 60
 
 MAY_IMPORT = {
     "core": set(),
+    "container": {"core"},
     "data": {"core"},
     "grid": {"core"},
     "metrics": {"core"},
     "plan": {"core", "data", "grid"},
-    "executors": {"core", "data", "grid", "metrics", "plan"},
+    "executors": {"core", "container", "data", "grid", "metrics", "plan"},
     "training": {"core", "data", "grid", "metrics", "plan"},
     "analysis": {"core", "data", "grid", "metrics", "plan"},
     "regression": {"core", "data", "grid", "metrics", "plan"},
     "watch": {"core", "plan", "executors"},
+    "selfchecks": {"core", "data", "metrics", "plan", "executors", "training"},
 }
 """Layer → what it may import beside itself; the entry modules on top may import all."""
 

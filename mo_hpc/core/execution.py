@@ -74,10 +74,15 @@ class SiteConfig(Strict):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
+    container: str | None = None
+    """The image (``.sif``) that tasks run in; None: they run on the host."""
+    binds: tuple[str, ...] = ()
+    """Further folders of the host that tasks in the image see, as ``PATH`` or ``PATH:ro``."""
     python: str | None = None
-    """Command that starts Python on a compute node; None: the launching interpreter."""
+    """Command that starts Python on a compute node, inside the image if there is one; None:
+    the launching interpreter, or the image's."""
     host_python: str | None = None
-    """The same outside of any container, for the job that follows the arrays; None: the
+    """The same outside of any image, for the job that follows the arrays; None: the
     launching interpreter."""
     setup: tuple[str, ...] = ()
     """Shell lines before the task, such as ``module load cuda``."""
@@ -91,6 +96,15 @@ class SiteConfig(Strict):
     """Elements an array may have; None: what the cluster reports."""
     sbatch: dict[str, Scalar] = {}
     """Further sbatch options, without the dashes."""
+
+    @field_validator("binds")
+    @classmethod
+    def _absolute_binds(cls, binds: tuple[str, ...]) -> tuple[str, ...]:
+        for bind in binds:
+            path, _, mode = bind.partition(":")
+            if not path.startswith("/") or mode not in ("", "ro"):
+                raise ValueError(f"'{bind}' is neither /PATH nor /PATH:ro")
+        return binds
 
     @field_validator("sbatch")
     @classmethod

@@ -121,6 +121,11 @@ class RunPaths:
         return self.folder / "scheduler"
 
     @property
+    def enter_image(self) -> Path:
+        """The script that starts Python in the site's image, for tasks and for people."""
+        return self.scheduler_logs / "enter_image"
+
+    @property
     def tables(self) -> Path:
         """The collector's tables."""
         return self.folder / "tables"

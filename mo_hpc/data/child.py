@@ -13,7 +13,10 @@ import mo_hpc
 
 
 def run_module(
-    module: str, arguments: Sequence[str], **options: Any
+    module: str,
+    arguments: Sequence[str],
+    python: Sequence[str] = (sys.executable,),
+    **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m module arguments`` and waits for it.
 
@@ -22,12 +25,13 @@ def run_module(
     Args:
         module: The module's dotted name.
         arguments: Its command line.
+        python: The words that start Python: this one, or one in an image.
         options: Passed on to `subprocess.run`.
     """
     package_parent = str(Path(mo_hpc.__file__).resolve().parent.parent)
     search_path = [package_parent, os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [*python, "-m", module, *arguments],
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,22 @@ from mo_hpc.data.hints import data_command
 from mo_hpc.data.location import dataset_files, dataset_hash
 
 
-def ensure_index(config: DatasetConfig, data_root: Path, cache_root: Path) -> DatasetIndex:
+def ensure_index(
+    config: DatasetConfig,
+    data_root: Path,
+    cache_root: Path,
+    python: Sequence[str] = (sys.executable,),
+) -> DatasetIndex:
     """Returns a dataset's index; builds it, and a generated dataset, where they are missing.
 
     Reading structures needs ASE and NumPy, which a launch does not import; a child process
     does that work once per version of the dataset.
+
+    Args:
+        config: The dataset.
+        data_root: Where datasets lie.
+        cache_root: Where indices and generated datasets lie.
+        python: The words that start a Python with ASE and NumPy.
 
     Raises:
         UserError: If the files are missing, unreadable or hold no usable frame.
@@ -31,7 +43,7 @@ def ensure_index(config: DatasetConfig, data_root: Path, cache_root: Path) -> Da
         index = _stored(config, data_root, cache_root)
     if index is None:
         print(f"Indexing dataset '{config.name}' (once per version) …", file=sys.stderr)
-        _build_in_child(config, data_root, cache_root)
+        _build_in_child(config, data_root, cache_root, python)
         index = _stored(config, data_root, cache_root)
     if index is None:
         raise UserError(
@@ -69,10 +81,13 @@ def _is_generated(config: DatasetConfig, data_root: Path, cache_root: Path) -> b
         return False
 
 
-def _build_in_child(config: DatasetConfig, data_root: Path, cache_root: Path) -> None:
+def _build_in_child(
+    config: DatasetConfig, data_root: Path, cache_root: Path, python: Sequence[str]
+) -> None:
     finished = run_module(
         "mo_hpc.data.index",
         [str(data_root), str(cache_root)],
+        python,
         input=config.model_dump_json(),
         stdout=subprocess.PIPE,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,18 +71,21 @@ class Plan:
         return digest(sorted([task.spec.id, task.spec.digest] for task in self.tasks))[:12]
 
 
-def make_plan(config: RunConfig, explicit: Mapping[str, Any]) -> Plan:
+def make_plan(
+    config: RunConfig, explicit: Mapping[str, Any], python: Sequence[str] = (sys.executable,)
+) -> Plan:
     """Plans all tasks of a grid.
 
     Args:
         config: The composed configuration.
         explicit: The values set on the command line, by dotted key.
+        python: The words that start a Python that can read structures.
 
     Raises:
         UserError: If anything in the configuration or the data forbids the run.
     """
     roots = resolve_roots(config.data_root, config.cache_root)
-    return _Planner(config, SettingsMerger(config, explicit), roots).plan()
+    return _Planner(config, SettingsMerger(config, explicit), roots, tuple(python)).plan()
 
 
 @dataclass(slots=True)
@@ -89,6 +93,7 @@ class _Planner:
     config: RunConfig
     settings: SettingsMerger
     roots: tuple[Path, Path]
+    python: tuple[str, ...]
     indices: dict[str, DatasetIndex] = field(default_factory=dict)
     splits: SplitMaker = field(default_factory=SplitMaker)
     foundations: dict[str, ResolvedFoundation] = field(default_factory=dict)
@@ -169,7 +174,7 @@ class _Planner:
 
     def _index(self, dataset: DatasetConfig) -> DatasetIndex:
         if dataset.name not in self.indices:
-            self.indices[dataset.name] = ensure_index(dataset, *self.roots)
+            self.indices[dataset.name] = ensure_index(dataset, *self.roots, self.python)
         return self.indices[dataset.name]
 
     def _foundation(

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from mo_hpc import doctor
-from mo_hpc.core.errors import UserError, run_command
+from mo_hpc.core.errors import run_command
 from mo_hpc.core.execution import Resources, SiteConfig
 from mo_hpc.core.files import sha256_file
 from mo_hpc.core.installation import locked_versions
 from mo_hpc.executors.checkup import probe
 from mo_hpc.executors.checkup.cluster import read_cluster
-from mo_hpc.executors.checkup.container import container_findings, container_of
+from mo_hpc.executors.checkup.container import container_findings
 from mo_hpc.executors.checkup.finding import Group
 from mo_hpc.executors.checkup.folder_checks import folder_findings
 from mo_hpc.executors.checkup.node_checks import clock_difference_s, node_findings
@@ -198,43 +198,32 @@ def test_folders_are_tried_out(make_config, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize(
-    ("python", "image", "gives_gpus"),
-    [
-        ("apptainer exec --nv --bind /scratch /images/mo.sif python", "/images/mo.sif", True),
-        ("env A=1 /opt/bin/singularity exec $IMAGES/mo.sif python", "/images/mo.sif", False),
-        ("apptainer exec docker://mo/hpc:1 python", "docker://mo/hpc:1", False),
-        ("apptainer run /images/sandbox python", None, False),
-    ],
-)
-def test_the_container_is_read_off_the_command(monkeypatch, python, image, gives_gpus):
-    monkeypatch.setenv("IMAGES", "/images")
-    container = container_of(SiteConfig(name="s", python=python))
-    assert (container.image, container.gives_gpus) == (image, gives_gpus)
+def test_the_image_is_looked_at(make_config, stand_in_runtime, tmp_path):
+    def found():
+        site = {"container": str(stand_in_runtime.image)}
+        roots = {"cache_root": str(tmp_path / "cache")}
+        config = make_config("slurm", site=site).model_copy(update=roots)
+        return {each.name: each for each in container_findings(config)}
+
+    assert {name: each.verdict for name, each in found().items()} == {
+        "image": "ok",
+        "image inside": "ok",
+    }
+    assert sha256_file(stand_in_runtime.image) in found()["image"].found
+    stand_in_runtime.image.unlink()
+    assert found()["image"].verdict == "problem"
+    assert "containers/build" in found()["image"].remedy
+    assert not list(container_findings(make_config("slurm")))
 
 
-def test_no_container_is_seen_where_there_is_none():
-    assert container_of(SiteConfig(name="s")) is None
-    assert container_of(SiteConfig(name="s", python="/opt/apptainer-venv/bin/python")) is None
-
-
-def test_open_quotes_are_an_error_of_the_site():
-    with pytest.raises(UserError, match="not a line of shell"):
-        container_of(SiteConfig(name="s", python="apptainer exec 'mo.sif python"))
-
-
-def test_the_image_is_looked_at(tmp_path):
-    image = tmp_path / "mo.sif"
-    container = container_of(SiteConfig(name="s", python=f"apptainer exec {image} python"))
-    found = verdicts(container_findings(container, Resources(gpus_per_node=1)))
-    assert found == {"image": "problem", "GPUs inside": "problem"}
-    image.write_bytes(b"image")
-    (finding,) = container_findings(container, Resources())
-    assert sha256_file(image) in finding.found
+def test_the_node_must_see_the_same_image(stand_in_runtime):
     outcome, _ = report_of()
     outcome.batch |= {"runtime": "apptainer version 1.3", "image_bytes": "4"}
-    found = verdicts(node_findings(outcome, Resources(), container))
-    assert (found["container"], found["image on node"]) == ("ok", "problem")
+    found = verdicts(node_findings(outcome, Resources(), stand_in_runtime.image))
+    assert (found["runtime on node"], found["image on node"]) == ("ok", "problem")
+    del outcome.batch["runtime"]
+    found = verdicts(node_findings(outcome, Resources(), stand_in_runtime.image))
+    assert found["runtime on node"] == "problem"
 
 
 # -- the probe and what is made of it -------------------------------------------------
@@ -486,30 +475,33 @@ def test_a_python_that_is_not_on_the_node(examined, tmp_path):
 
 @pytest.mark.slurm
 @pytest.mark.usefixtures("slurm")
-def test_a_container_without_the_bind_of_the_runs(examined, tmp_path):
-    """A mount namespace stands in for the container: it hides a folder as one would."""
+def test_an_image_that_does_not_see_the_runs(examined, stand_in_runtime, tmp_path):
+    """A mount namespace stands in for the image: it hides a folder as one would."""
     if shutil.which("unshare") is None or os.geteuid() != 0:
         pytest.skip("a mount namespace of its own takes root and unshare")
-    runtime = tmp_path / "apptainer"
-    runtime.write_text(
-        "#!/bin/bash\n"
-        "[[ $1 == --version ]] && { echo stands in for apptainer; exit; }\n"
-        f"exec unshare -m bash -c 'mount -t tmpfs none {tmp_path}/runs && exec \"$@\"' "
-        'bash "${@:3}"\n'
-    )
-    runtime.chmod(0o755)
-    image = tmp_path / "mo.sif"
-    image.write_bytes(b"image")
-    code, out, _ = examined("--json", f"site.python='{runtime} exec {image} {sys.executable}'")
+    hidden = f'mount -t tmpfs none {tmp_path}/runs && exec "$@"'
+    stand_in_runtime.write(["unshare", "-m", "bash", "-c", hidden, "bash"])
+    code, out, _ = examined("--json", *stand_in_runtime.words())
     assert code == 1
     found = checks(out)
-    assert found["container"]["found"] == "stands in for apptainer"
+    assert found["runtime on node"]["found"] == "stands in for apptainer"
     assert {found[name]["verdict"] for name in ("image", "test job", "Python on node")} == {"ok"}
     assert "image on node" not in found
     assert found["runs_root shared"]["verdict"] == "problem"
-    assert "not seen inside the container" in found["runs_root shared"]["found"]
-    assert "--bind" in found["runs_root shared"]["remedy"]
+    assert "not seen inside the image" in found["runs_root shared"]["found"]
+    assert "site.binds" in found["runs_root shared"]["remedy"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slurm
+@pytest.mark.usefixtures("slurm")
+def test_an_image_that_runs_on_the_node(examined, stand_in_runtime):
+    code, out, _ = examined("--json", *stand_in_runtime.words())
+    assert code == 0, out
+    found = checks(out)
+    assert {
+        found[name]["verdict"] for name in ("image", "runtime on node", "runs_root shared")
+    } == {"ok"}
 
 
 @pytest.mark.slurm

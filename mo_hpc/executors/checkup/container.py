@@ -1,84 +1,51 @@
-"""A container in the site's Python command: its runtime, its image and its options."""
+"""The site's image: whether it is there, of this suite and version, and what runs it here."""
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import mo_hpc
+from mo_hpc.container.entering import Container, container_of
+from mo_hpc.container.image import RUNTIMES, labels, runtime
 from mo_hpc.core.errors import UserError
-from mo_hpc.core.execution import Resources, SiteConfig
-from mo_hpc.core.files import sha256_file
+from mo_hpc.core.schema import RunConfig
+from mo_hpc.data.location import resolve_roots
 from mo_hpc.executors.checkup.finding import Finding, Group
 
-_GROUP = Group("Container")
-_RUNTIMES = ("apptainer", "singularity")
-_IMAGES = (".sif", ".simg", ".img")
+_GROUP = Group("Image")
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
-    """What ``site.python`` says of a container.
+def site_container(config: RunConfig, *writable: Path) -> Container | None:
+    """The site's image as tasks get it, None where the site has none.
 
-    Attributes:
-        runtime: The command that starts it.
-        image: Its image: a file, or an address such as ``docker://…``.
-        gives_gpus: True if the host's NVIDIA driver is made visible inside.
-    """
-
-    runtime: str
-    image: str | None
-    gives_gpus: bool
-
-
-def container_of(site: SiteConfig) -> Container | None:
-    """The container that the site's Python runs in, None where it runs in none.
+    Args:
+        config: Site and roots.
+        writable: Folders that may be written inside, beside the cache.
 
     Raises:
-        UserError: If ``site.python`` is not words as a shell takes them.
+        UserError: If it is not there, not of this suite or of another version.
     """
+    roots = resolve_roots(config.data_root, config.cache_root)
+    return container_of(config.site, *roots, writable=writable)
+
+
+def container_findings(config: RunConfig) -> Iterator[Finding]:
+    """What of the site's image can be told from here; nothing where it has none."""
     try:
-        words = shlex.split(os.path.expandvars(site.python or ""))
-    except ValueError as error:
-        raise UserError(
-            f"The command {site.python} is not a line of shell: {error}.", where="site.python"
-        ) from None
-    place = next((i for i, word in enumerate(words) if Path(word).name in _RUNTIMES), None)
-    if place is None:
-        return None
-    rest = words[place + 1 :]
-    images = (word for word in rest if word.endswith(_IMAGES) or "://" in word)
-    return Container(words[place], next(images, None), gives_gpus="--nv" in rest)
-
-
-def container_findings(container: Container, resources: Resources) -> Iterator[Finding]:
-    """What of the container can be told from here."""
-    yield _image(container)
-    if resources.gpus_per_node and not container.gives_gpus:
-        yield _GROUP.problem(
-            "GPUs inside",
-            "GPUs are asked for and site.python lacks --nv",
-            "Write '… exec --nv …' in site.python.",
+        container = site_container(config)
+    except UserError as error:
+        yield _GROUP.problem("image", error.what, error.remedy or "Correct site.container.")
+        return
+    if container is None:
+        return
+    image = container.image
+    size = f"{image.size_bytes / 1e9:.2f} GB"
+    yield _GROUP.ok("image", f"{image.path}, {size}, sha256 {image.sha256}")
+    command = runtime()
+    if command is None or labels(image.path) is None:
+        yield _GROUP.not_checked(
+            "image inside", f"no {' or '.join(RUNTIMES)} on this machine reads its labels"
         )
-
-
-def _image(container: Container) -> Finding:
-    if container.image is None:
-        return _GROUP.not_checked("image", f"no word of site.python ends in {', '.join(_IMAGES)}")
-    if "://" in container.image:
-        return _GROUP.warning(
-            "image",
-            f"{container.image} is fetched when a task starts",
-            f"Build a file once: '{container.runtime} build mo_hpc.sif {container.image}'.",
-        )
-    path = Path(container.image)
-    if not path.is_file():
-        return _GROUP.problem(
-            "image",
-            f"{path} does not exist here",
-            "Correct the path in site.python, or copy the image there.",
-        )
-    size_gb = path.stat().st_size / 1e9
-    return _GROUP.ok("image", f"{path}, {size_gb:.1f} GB, sha256 {sha256_file(path)}")
+    else:
+        yield _GROUP.ok("image inside", f"mo_hpc {mo_hpc.__version__}, as here")

@@ -11,7 +11,7 @@ from mo_hpc.core.schema import RunConfig
 from mo_hpc.data.location import resolve_roots
 from mo_hpc.executors.checkup import probe
 from mo_hpc.executors.checkup.cluster import Cluster, read_cluster
-from mo_hpc.executors.checkup.container import Container, container_findings, container_of
+from mo_hpc.executors.checkup.container import container_findings
 from mo_hpc.executors.checkup.finding import Finding, Group
 from mo_hpc.executors.checkup.folder_checks import folder_findings, nearest
 from mo_hpc.executors.checkup.node_checks import node_findings
@@ -62,10 +62,8 @@ class Examination:
             )
             yield from self._of_cluster(cluster)
         yield from self._noted(folder_findings(self.config))
-        container = container_of(self.config.site)
-        if container:
-            yield from self._noted(container_findings(container, self.config.resources))
-        yield from self._of_job(container)
+        yield from self._noted(container_findings(self.config))
+        yield from self._of_job()
         host = software(probe.software())
         yield from version_findings(host, self._node, locked_versions())
 
@@ -86,7 +84,7 @@ class Examination:
         yield from policy_findings(cluster, site)
         yield from self._noted(iter([submission_finding(self.config)]))
 
-    def _of_job(self, container: Container | None) -> Iterator[Finding]:
+    def _of_job(self) -> Iterator[Finding]:
         if not self.with_job:
             yield _JOB.not_checked("test job", "left out by --no-job")
             return
@@ -94,9 +92,12 @@ class Examination:
             yield _JOB.not_checked("test job", "the problems above stand in its way")
             return
         paths = self._shared_paths()
-        outcome = run_probe(self.config, paths, container, wait_s=self.wait_s, say=self.say)
+        outcome = run_probe(self.config, paths, wait_s=self.wait_s, say=self.say)
         self._node = outcome.report or outcome.printed
-        yield from node_findings(outcome, probe_resources(self.config), container)
+        image = self.config.site.container
+        yield from node_findings(
+            outcome, probe_resources(self.config), Path(image) if image else None
+        )
 
     def _shared_paths(self) -> list[Path]:
         """What exists here and has to on the node; a cache that is still to be made: where."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mo_hpc.container.image import RUNTIMES
 from mo_hpc.core.execution import Resources
-from mo_hpc.executors.checkup.container import Container
 from mo_hpc.executors.checkup.finding import Finding, Group
 from mo_hpc.executors.checkup.node_report import NodeReport, Outcome
 
@@ -18,15 +18,13 @@ _NEVER = ("Partition", "Assoc", "QOS", "BadConstraints", "Invalid", "JobHeld")
 """Beginnings of the reasons for which a job waits for ever."""
 
 
-def node_findings(
-    outcome: Outcome, resources: Resources, container: Container | None
-) -> Iterator[Finding]:
+def node_findings(outcome: Outcome, resources: Resources, image: Path | None) -> Iterator[Finding]:
     """The findings of the test job, the most basic first.
 
     Args:
         outcome: How the job went.
         resources: What it asked for.
-        container: The container that Python runs in.
+        image: The image that Python runs in, None where it runs in none.
     """
     report = outcome.report or outcome.printed
     if report is None:
@@ -34,11 +32,11 @@ def node_findings(
     else:
         yield _GROUP.ok("test job", f"job {outcome.job_id} ran on {report.node}")
     if outcome.batch:
-        yield from _batch(outcome.batch, container)
+        yield from _batch(outcome.batch, image)
     if report is None:
         return
-    yield _folder(outcome, container)
-    yield from _paths(report, container)
+    yield _folder(outcome, image)
+    yield from _paths(report, image)
     if outcome.report:
         yield _lock(outcome.report)
         yield _clock(outcome)
@@ -48,7 +46,7 @@ def node_findings(
     if report.cuda:
         yield _cuda(report, outcome.batch, resources)
     if outcome.report:
-        yield _stop(outcome, container)
+        yield _stop(outcome)
 
 
 def clock_difference_s(node_s: float, earliest_s: float, latest_s: float) -> float:
@@ -108,7 +106,7 @@ def _python_never_spoke(outcome: Outcome) -> Finding:
     )
 
 
-def _batch(batch: dict[str, str], container: Container | None) -> Iterator[Finding]:
+def _batch(batch: dict[str, str], image: Path | None) -> Iterator[Finding]:
     if batch.get("scontrol") == "0":
         yield _GROUP.ok("requeue", "the batch script reaches scontrol")
     else:
@@ -118,26 +116,25 @@ def _batch(batch: dict[str, str], container: Container | None) -> Iterator[Findi
             "Make scontrol available on compute nodes, for example by 'module load slurm' in "
             "site.setup.",
         )
-    if container is None:
+    if image is None:
         return
     if batch.get("runtime"):
-        yield _GROUP.ok("container", batch["runtime"])
+        yield _GROUP.ok("runtime on node", batch["runtime"])
     else:
         yield _GROUP.problem(
-            "container",
-            f"{container.runtime} is not on the path of the node",
-            f"Load it in site.setup ('module load {Path(container.runtime).name}').",
+            "runtime on node",
+            f"neither {' nor '.join(RUNTIMES)} is on the path of the node",
+            f"Load it in site.setup ('module load {RUNTIMES[0]}').",
         )
-    here = Path(container.image or "")
-    if here.is_file() and batch.get("image_bytes") != str(here.stat().st_size):
+    if image.is_file() and batch.get("image_bytes") != str(image.stat().st_size):
         yield _GROUP.problem(
             "image on node",
-            f"{here} is not there, or is another file than here",
+            f"{image} is not there, or is another file than here",
             "Put the image on a file system that the compute nodes share.",
         )
 
 
-def _folder(outcome: Outcome, container: Container | None) -> Finding:
+def _folder(outcome: Outcome, image: Path | None) -> Finding:
     if outcome.report and outcome.report.word:
         return _GROUP.ok("runs_root shared", "same path and content, read and written")
     if outcome.report:
@@ -146,15 +143,15 @@ def _folder(outcome: Outcome, container: Container | None) -> Finding:
             "the node writes into the folder but does not read what is written here",
             "Use a shared file system for runs_root.",
         )
-    inside = "inside the container" if container else "by site.python on the node"
+    inside = "inside the image" if image else "by site.python on the node"
     return _GROUP.problem(
         "runs_root shared",
         f"the batch script sees the folder; it is not seen {inside}",
-        _bind("runs_root", container),
+        _bind("runs_root", image),
     )
 
 
-def _paths(report: NodeReport, container: Container | None) -> Iterator[Finding]:
+def _paths(report: NodeReport, image: Path | None) -> Iterator[Finding]:
     for path, exists in report.paths.items():
         if exists:
             yield _GROUP.ok("shared path", path)
@@ -162,13 +159,13 @@ def _paths(report: NodeReport, container: Container | None) -> Iterator[Finding]
             yield _GROUP.problem(
                 "shared path",
                 f"{path} is here and not on {report.node}",
-                _bind(path, container),
+                _bind(path, image),
             )
 
 
-def _bind(path: str, container: Container | None) -> str:
-    if container:
-        return f"Add '--bind' for {path} after '{container.runtime} exec' in site.python."
+def _bind(path: str, image: Path | None) -> str:
+    if image:
+        return f"Add {path} to site.binds."
     return f"Use a file system for {path} that the compute nodes mount at the same path."
 
 
@@ -247,17 +244,16 @@ def _cuda(report: NodeReport, batch: dict[str, str], resources: Resources) -> Fi
             "GPUs",
             found,
             "Install a torch for CUDA that the driver supports, load the driver's module in "
-            "site.setup, and with a container write --nv.",
+            "site.setup.",
         )
     return _GROUP.ok("GPUs", found)
 
 
-def _stop(outcome: Outcome, container: Container | None) -> Finding:
+def _stop(outcome: Outcome) -> Finding:
     if outcome.stop and outcome.stop.received_at_s:
         return _GROUP.ok("stop signal", "SIGUSR2 arrives at Python")
-    where = f"{container.runtime} must pass signals on" if container else "site.python"
     return _GROUP.problem(
         "stop signal",
         "SIGUSR2 did not arrive: tasks would be killed at the time limit, unsaved",
-        f"Let site.python end in a Python that replaces its shell ('exec'); look at {where}.",
+        "Let site.python end in a Python that replaces its shell ('exec').",
     )

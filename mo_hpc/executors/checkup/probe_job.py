@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mo_hpc.container.image import RUNTIMES
 from mo_hpc.core.execution import Resources
+from mo_hpc.core.files import write_atomic
+from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
-from mo_hpc.executors.checkup.container import Container
+from mo_hpc.executors.checkup.container import site_container
 from mo_hpc.executors.checkup.node_report import (
     Outcome,
     printed_report,
@@ -47,7 +50,6 @@ _LINES_OF_SCHEDULER = ("srun:", "slurmstepd:")
 def run_probe(
     config: RunConfig,
     paths: list[Path],
-    container: Container | None,
     *,
     wait_s: float,
     say: Callable[[str], None],
@@ -57,7 +59,6 @@ def run_probe(
     Args:
         config: Site and resources; the job asks for one node and one rank of them.
         paths: Paths that exist here and should on the node.
-        container: The container that Python runs in.
         wait_s: How long the job may wait in the queue.
         say: Is told what is being waited for.
 
@@ -72,7 +73,7 @@ def run_probe(
             _lock(lock.fileno())
             submitted_at_s = time.time()
             try:
-                outcome.job_id = _submit(config, folder, paths, container)
+                outcome.job_id = _submit(config, folder, paths)
             except Refused as refusal:
                 outcome.refusal = str(refusal)
                 return outcome
@@ -123,7 +124,7 @@ def _lock(descriptor: int) -> None:
         return
 
 
-def _submit(config: RunConfig, folder: Path, paths: list[Path], container: Container | None) -> str:
+def _submit(config: RunConfig, folder: Path, paths: list[Path]) -> str:
     parameters = array_parameters(
         config,
         probe_resources(config),
@@ -133,26 +134,33 @@ def _submit(config: RunConfig, folder: Path, paths: list[Path], container: Conta
         account=folder / "ended",
     )
     began = f": > {shlex.quote(str(folder / _BEGAN))}"
-    parameters["setup"] = [began, *parameters["setup"], *_batch_lines(folder, container)]
+    parameters["setup"] = [
+        began,
+        *parameters["setup"],
+        *_batch_lines(folder, config.site.container),
+    ]
     words = [str(folder), *map(str, paths)]
     if config.resources.gpus_per_node:
         words.append("--cuda")
     module = "mo_hpc.executors.checkup.probe"
-    command = f"{python_command(config.site)} -u -m {module} {shlex.join(words)}"
+    run = RunPaths(folder)
+    if container := site_container(config, folder):
+        write_atomic(run.enter_image, container.script(f"bash {run.enter_image}"))
+    command = f"{python_command(run, config.site)} -u -m {module} {shlex.join(words)}"
     return submit_array(folder, command, 1, parameters)
 
 
-def _batch_lines(folder: Path, container: Container | None) -> list[str]:
-    """Shell lines that note what the batch script itself sees, outside any container."""
+def _batch_lines(folder: Path, image: str | None) -> list[str]:
+    """Shell lines that note what the batch script itself sees, outside any image."""
     lines = [
         'scontrol show job "$SLURM_JOB_ID" >/dev/null 2>&1; echo "scontrol=$?"',
         'echo "node=$SLURMD_NODENAME"',
         f'echo "driver=$({_DRIVER} 2>/dev/null | head -1)"',
     ]
-    if container:
-        lines.append(f'echo "runtime=$({shlex.quote(container.runtime)} --version 2>/dev/null)"')
-        image = shlex.quote(container.image or "")
-        lines.append(f'echo "image_bytes=$(stat -L -c %s {image} 2>/dev/null)"')
+    if image:
+        runtime = " || ".join(f"{name} --version" for name in RUNTIMES)
+        lines.append(f'echo "runtime=$({{ {runtime}; }} 2>/dev/null)"')
+        lines.append(f'echo "image_bytes=$(stat -Lc %s {shlex.quote(image)} 2>/dev/null)"')
     return ["{", *lines, f"}} > {shlex.quote(str(folder / _BATCH))}"]
 
 

@@ -15,6 +15,7 @@ from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
 from mo_hpc.executors.activity import Activity, queue_activity
 from mo_hpc.executors.base import not_done
+from mo_hpc.executors.in_image import run_container, write_enter_script
 from mo_hpc.executors.slurm import squeue
 from mo_hpc.executors.slurm.arrays import Array, arrays
 from mo_hpc.executors.slurm.batch_script import (
@@ -44,14 +45,15 @@ class SlurmExecutor:
         self._ledger = Ledger(run)
 
     def require(self, tasks: Sequence[TaskSpec]) -> None:
-        """Checks that Slurm is here and that a task has time to save its state.
+        """Checks that Slurm and the image are here, and that a task has time to save its state.
 
         Raises:
-            UserError: If it is not, or a time limit is shorter than the warning ahead of it.
+            UserError: If they are not, or a time limit is shorter than the warning ahead of it.
         """
         wanted = not_done(self._run, tasks)
         if wanted:
             _require_slurm()
+            run_container(self._run, self._config, wanted)
         self._require_time_to_save(wanted)
 
     def submit(self, tasks: Sequence[TaskSpec]) -> list[str]:
@@ -71,6 +73,7 @@ class SlurmExecutor:
         wanted = [task for task in not_done(self._run, tasks) if task.id not in found.jobs]
         jobs = {task_id: row.job_id for task_id, row in found.jobs.items()}
         follow = partial(self._submit_follower, found.followers, limits)
+        write_enter_script(self._run, self._config, tasks)
         try:
             submitted = self._submit_arrays(wanted, jobs, limits, _room(limits, found))
         except UserError:
