@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from faults import Victim, all_nodes, idle_nodes, job_field
+from faults import Victim, all_nodes, idle_nodes, job_field, kill
 from runs import run_config, wait_for
 
 from mo_hpc.core.execution import Resources
@@ -57,7 +57,7 @@ def told(victim, nodes):
         {
             "preempted": lambda _: urgent.append(take_over(told.preempted_on)),
             "deaf-preempted": lambda _: None,
-            "on-a-lost-node": lambda _: set_down(told.lost),
+            "on-a-lost-node": lambda name: lose(victim, name, told.lost),
             "orphan": lambda _: kill_slurmd(told.silent),
             "deaf": lambda _: None,
         }
@@ -119,6 +119,13 @@ def set_down(node):
     subprocess.run(
         ["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True
     )
+
+
+def lose(victim, name, node):
+    """A node dies with what runs on it."""
+    set_down(node)
+    # Its slurmd lives, and may be told late to end a job that has been given to another node.
+    kill(victim.account(name)["pid"])
 
 
 def slurmd_of(node):

@@ -9,6 +9,7 @@ import yaml
 from runs import manifest_of, run_config, wait_for, write_task
 
 from mo_hpc.core.files import read_json, read_lines, write_json
+from mo_hpc.executors.activity import activity
 from mo_hpc.executors.completion import is_done
 from mo_hpc.executors.resubmission import current_states, launch_lock, submit_missing
 from mo_hpc.executors.slurm import squeue
@@ -66,14 +67,16 @@ class Victim:
         wait_for(all_harmed, timeout_s, what=left)
 
     def wait_done(self, *names, timeout_s=90):
-        """Waits for the records of tasks."""
+        """Waits for the records of tasks; what Slurm holds back is let go, as launches do."""
         left = set(names)
 
         def all_done():
             left.difference_update([name for name in left if self.is_done(name)])
+            if left:
+                squeue.release(activity(self.run).held)
             return not left
 
-        wait_for(all_done, timeout_s, 0.5, left)
+        wait_for(all_done, timeout_s, 0.5, lambda: f"{left}\n{queue_in_words()}")
 
     def is_done(self, name):
         """Whether a task has its record."""
@@ -181,6 +184,15 @@ class Victim:
 def tuple_of(element):
     job_id, _, index = element.partition("_")
     return job_id, int(index)
+
+
+def queue_in_words():
+    """The queue and the nodes, for a person who reads why a test failed."""
+    commands = (["squeue", "-o", "%i %T %r %N %S"], ["sinfo", "-N", "-l"])
+    return "\n".join(
+        subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        for command in commands
+    )
 
 
 def job_field(job, name):

@@ -114,5 +114,6 @@ def wait_for(condition, timeout_s=30.0, interval_s=0.05, what=""):
     """Waits until a condition holds; what is still waited for is told otherwise."""
     end = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < end, f"timed out {what}"
+        if time.monotonic() >= end:
+            raise AssertionError(f"timed out {what() if callable(what) else what}")
         time.sleep(interval_s)
