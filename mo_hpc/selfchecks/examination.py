@@ -15,6 +15,11 @@ from mo_hpc.executors.checkup.finding import Finding, Group
 from mo_hpc.selfchecks.software import software_findings
 
 _CPU = Group("Training on the CPU")
+_GPUS = Group("GPUs")
+_RANKS = Group("Training on two ranks")
+_MPI = Group("MPI")
+_PLACES = Group("Shared memory")
+_DEMO = Group("From the grid to a record")
 _CACHES = (
     "MO_HPC_CACHE",
     "XDG_CACHE_HOME",
@@ -49,6 +54,25 @@ class Examination:
                 yield _CPU.not_checked("three steps", "the problems above stand in its way")
                 return
             yield from _guarded(_CPU, "three steps", lambda: _steps(temporary))
+            if not self.quick:
+                yield from self._further(temporary)
+
+    def _further(self, temporary: Path) -> Iterator[Finding]:
+        from mo_hpc.selfchecks.demo_check import demo_finding
+        from mo_hpc.selfchecks.gpu_checks import gpu_findings, n_gpus
+        from mo_hpc.selfchecks.mpi_checks import mpi_findings
+        from mo_hpc.selfchecks.place_checks import place_findings
+        from mo_hpc.selfchecks.rank_checks import rank_findings
+
+        count = n_gpus()
+        yield from _guarded(_GPUS, "GPUs", lambda: gpu_findings(_GPUS, temporary))
+        yield from _guarded(_RANKS, "2 ranks", lambda: rank_findings(_RANKS, temporary, count))
+        yield from _guarded(_MPI, "MPI", lambda: mpi_findings(_MPI))
+        yield from _guarded(_PLACES, "places", lambda: place_findings(_PLACES, self.folder))
+        with_gpu = count > 0
+        yield from _guarded(
+            _DEMO, "a demo task", lambda: iter([demo_finding(_DEMO, temporary, with_gpu=with_gpu)])
+        )
 
 
 def _steps(temporary: Path) -> Iterator[Finding]:

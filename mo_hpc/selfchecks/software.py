@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mo_hpc
 from mo_hpc.core.files import sha256_file
-from mo_hpc.core.installation import build_account, lock_file, locked_versions
+from mo_hpc.core.installation import BUILD_FILE, build_account, lock_file, locked_versions
 from mo_hpc.executors.checkup.finding import Finding, Group
 from mo_hpc.executors.notes import without_known_notes
 
@@ -47,10 +47,23 @@ _INSTALL = (
 def software_findings() -> Iterator[Finding]:
     """Imports every library, and compares what is installed with the lock."""
     yield _GROUP.ok("Python", f"{platform.python_version()}, {sys.executable}")
-    yield _GROUP.ok("mo_hpc", f"{mo_hpc.__version__}, {Path(mo_hpc.__file__).parent}{_commit()}")
+    yield _own_code(Path(mo_hpc.__file__).parent, Path(sys.prefix))
     yield _imports()
     yield _versions()
     yield from _lock_of_build()
+
+
+def _own_code(package: Path, environment: Path) -> Finding:
+    """Which code this is: in an image not that of a checkout in the current folder."""
+    found = f"{mo_hpc.__version__}, {package}{_commit()}"
+    if (environment / BUILD_FILE).is_file() and not package.is_relative_to(environment):
+        return _GROUP.problem(
+            "mo_hpc",
+            f"{found}, and not what {environment} was built with",
+            "Python has found it in the current folder or in PYTHONPATH: start it in another "
+            "folder, or set PYTHONSAFEPATH=1.",
+        )
+    return _GROUP.ok("mo_hpc", found)
 
 
 def _commit() -> str:

@@ -22,12 +22,13 @@ def folder_findings(config: RunConfig) -> Iterator[Finding]:
     """The roots of runs, cache and data, as this machine sees them."""
     runs_root = Path(config.runs_root).absolute()
     data_root, cache_root = resolve_roots(config.data_root, config.cache_root)
-    yield from _root("runs_root", runs_root)
-    yield from _root("cache_root", cache_root)
-    yield _data(data_root)
+    yield from root_findings("runs_root", runs_root)
+    yield from root_findings("cache_root", cache_root)
+    yield data_finding(data_root)
 
 
-def _root(name: str, folder: Path) -> Iterator[Finding]:
+def root_findings(name: str, folder: Path) -> Iterator[Finding]:
+    """Whether a folder that a launch writes to can be written, with room and locks."""
     writable = _writable(name, folder)
     yield writable
     if writable.verdict == "ok":
@@ -92,7 +93,8 @@ def _locks(name: str, folder: Path) -> Finding:
     return _GROUP.ok(name, "flock works here")
 
 
-def _data(data_root: Path) -> Finding:
+def data_finding(data_root: Path) -> Finding:
+    """Whether datasets can be read."""
     if data_root.is_dir() and os.access(data_root, os.R_OK | os.X_OK):
         return _GROUP.ok("data_root", str(data_root))
     return _GROUP.warning(
