@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mo_hpc.core.errors import EXIT_DONE, EXIT_INCOMPLETE, run_command
+from mo_hpc.core.libraries import TABLES, require_libraries
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.words import parse_words
 from mo_hpc.plan.runs import RUN_WORDS, find_run
@@ -24,7 +25,8 @@ COLLECT_SCHEMA_VERSION = 1
 _DESCRIPTION = """\
 Merges the records of a run into tables (Markdown, CSV, LaTeX), figures (PDF,
 PNG) and a report, and prints the main tables. A run that is incomplete is
-refused, with the names of what is missing, unless --partial is given.
+refused, with the names of what is missing, unless --partial is given; so is one
+whose records come from different images, unless --mixed-images is.
 """
 
 _EPILOG = """\
@@ -46,13 +48,20 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("words", nargs="+", metavar="key=value", help="run=DIR or grid=NAME")
     parser.add_argument("--partial", action="store_true", help="collect what there is")
+    parser.add_argument(
+        "--mixed-images", action="store_true", help="collect records of different images"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     options = parser.parse_intermixed_args(arguments)
     run = find_run(parse_words(options.words, RUN_WORDS))
-    return _collect(run, partial=options.partial, as_json=options.json)
+    require_libraries(TABLES, for_what="Making tables", in_image=["collect", *arguments])
+    return _collect(
+        run, partial=options.partial, mixed_images=options.mixed_images, as_json=options.json
+    )
 
 
-def _collect(run: RunPaths, *, partial: bool, as_json: bool) -> int:
+def _collect(run: RunPaths, *, partial: bool, mixed_images: bool, as_json: bool) -> int:
+    from mo_hpc.analysis.images import require_one_image
     from mo_hpc.analysis.tables import make_tables
     from mo_hpc.analysis.terminal import print_tables
     from mo_hpc.analysis.write import write_all
@@ -60,6 +69,8 @@ def _collect(run: RunPaths, *, partial: bool, as_json: bool) -> int:
     records = _read(run)
     tables: list[Table] = []
     paths: list[Path] = []
+    if not mixed_images:
+        require_one_image(records)
     if partial or not records.missing:
         tables = make_tables(records)
         paths = write_all(records, tables, show_progress=sys.stderr.isatty())
@@ -86,6 +97,7 @@ def _read(run: RunPaths) -> RunRecords:
 
 
 def _document(records: RunRecords, tables: list[Table], paths: list[Path]) -> dict[str, Any]:
+    from mo_hpc.analysis.images import NO_IMAGE, images_of
     from mo_hpc.analysis.table import to_rows
 
     return {
@@ -96,6 +108,10 @@ def _document(records: RunRecords, tables: list[Table], paths: list[Path]) -> di
         "tables": {table.name: to_rows(table) for table in tables},
         "missing": [
             {"id": task.id, "state": task.state, "reason": task.reason} for task in records.missing
+        ],
+        "images": [
+            {"sha256": None if image == NO_IMAGE else image, "n_tasks": len(made)}
+            for image, made in images_of(records).items()
         ],
         "from_earlier_foundations": records.from_earlier_foundations,
         "n_done": records.n_done,

@@ -187,6 +187,7 @@ def _results(record: Record) -> dict[str, Any]:
         "n_parameters": record.n_parameters,
         "epochs": record.training.epochs if record.training else 0,
         "wall_time_s": record.wall_time_s,
+        "image": str(record.provenance.get("image_sha256") or NONE)[:12],
         "commit": str((record.provenance.get("git") or {}).get("commit") or NONE)[:12],
         "n_train": record.split.n_train,
         "n_valid": record.split.n_valid,

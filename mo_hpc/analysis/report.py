@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mo_hpc.analysis.figures import FigureFile
+from mo_hpc.analysis.images import NO_IMAGE, image_of, mixed_images
 from mo_hpc.analysis.leakage import LEAKS, n_with_findings, seen_by_foundation
 from mo_hpc.analysis.notes import named_labels
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.table import Table, to_html
+from mo_hpc.core.record import Record
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em;
@@ -36,7 +38,7 @@ def report_html(records: RunRecords, tables: Sequence[Table], figures: Sequence[
         "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
         f"<p>{html.escape(records.manifest.description)}</p>\n"
-        f"{_missing(records)}{_earlier(records)}"
+        f"{_missing(records)}{_earlier(records)}{_mixed(records)}"
         "<h2>Tables</h2>\n" + "\n".join(to_html(table) for table in tables) + "\n"
         "<h2>Figures</h2>\n" + "\n".join(_figure(figure) for figure in figures) + "\n"
         f"<h2>Provenance</h2>\n{_provenance(records)}\n</body>\n</html>\n"
@@ -56,9 +58,14 @@ def _earlier(records: RunRecords) -> str:
     return _warning(text, earlier) if earlier else ""
 
 
+def _mixed(records: RunRecords) -> str:
+    return "".join(_warning(sentence, []) for sentence in mixed_images(records))
+
+
 def _warning(text: str, tasks: Sequence[str]) -> str:
     items = "".join(f"<li>{html.escape(task)}</li>" for task in tasks)
-    return f"<div class='warning'><p>{html.escape(text)}</p><ul>{items}</ul></div>\n"
+    listed = f"<ul>{items}</ul>" if tasks else ""
+    return f"<div class='warning'><p>{html.escape(text)}</p>{listed}</div>\n"
 
 
 def _figure(figure: FigureFile) -> str:
@@ -93,6 +100,7 @@ def provenance_rows(records: RunRecords) -> list[tuple[str, str]]:
                 [named_labels(record.labels, synthetic=record.synthetic) for record in done],
             ),
             ("commit", [_commit(record.provenance) for record in done]),
+            ("image", [_image(record) for record in done]),
             ("libraries", [_libraries(record.provenance) for record in done]),
             ("hardware", [_hardware(record.provenance) for record in done]),
         )
@@ -117,6 +125,11 @@ def _commit(provenance: dict[str, object]) -> str:
     if not isinstance(git, dict):
         return f"mo_hpc {provenance.get('mo_hpc', 'of unknown version')}, installed"
     return f"{str(git['commit'])[:12]}" + (" with local changes" if git["dirty"] else "")
+
+
+def _image(record: Record) -> str:
+    image = image_of(record)
+    return image if image == NO_IMAGE else f"sha256 {image}"
 
 
 def _libraries(provenance: dict[str, object]) -> str:

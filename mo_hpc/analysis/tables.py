@@ -6,12 +6,14 @@ elements Table 2 for each combination of settings and one comparison of them all
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from mo_hpc.analysis import reference_values
 from mo_hpc.analysis.aggregate import METRICS, SUFFIXES, counts, fold_means, mean_and_std
+from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, notes, origin
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import (
@@ -46,7 +48,8 @@ def make_tables(records: RunRecords) -> list[Table]:
         tables.extend(lodo_tables(records, lodo, settings))
     if frame["is_foundation"].any():
         tables.append(foundation_table(records, frame[frame["is_foundation"]]))
-    return tables
+    mixed = mixed_images(records)
+    return [replace(table, notes=(*table.notes, *mixed)) for table in tables]
 
 
 def iid_table(records: RunRecords, frame: pd.DataFrame, settings: list[str]) -> Table:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mo_hpc.analysis.aggregate import SUFFIXES
+from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.notes import origin
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import described, shown, title
@@ -41,6 +42,8 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         markup=False,
     )
     for line in origin(records.frame[~records.frame["is_foundation"]]):
+        console.print(line, markup=False)
+    for line in mixed_images(records):
         console.print(line, markup=False)
     for task in records.missing:
         console.print(f"Missing: {task}", markup=False)
