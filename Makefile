@@ -36,10 +36,10 @@ demo: $(STAMP) ## Run the demo grid on generated data and print its tables (minu
 	$(BIN)/python -m mo_hpc.collect grid=demo
 
 test: $(STAMP) ## Run the tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow and not slurm_slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm_slow and not image"
 
-test-slow: $(STAMP) ## Run what takes longer: whole grids, slow faults, several nodes
-	$(BIN)/python -m pytest -m "slow or slurm_slow"
+test-slow: $(STAMP) ## Run what takes longer: whole grids, slow faults, nodes, the image
+	$(BIN)/python -m pytest -m "slow or slurm_slow or image"
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from mo_hpc.core.validation import validated
 from mo_hpc.core.words import parse_words
 from mo_hpc.data.location import resolve_roots
 
-_WORDS = ("site", "site.container", "runs_root", "data_root", "cache_root")
+_WORDS = ("site", "site.container", "site.python", "runs_root", "data_root", "cache_root")
 
 _DESCRIPTION = """\
 Starts Python in the site's image, with the folders, environment variables and
@@ -29,8 +29,8 @@ examples:
   mpiexec -n 5 python -m mo_hpc.enter site.container=image.sif \\
     -- -m mpi4py.futures -m mo_hpc.launch grid=demo executor=mpi
 
-words: site=NAME, site.container=IMAGE, runs_root=DIR, data_root=DIR,
-cache_root=DIR, as for a launch.
+words: site=NAME, site.container=IMAGE, site.python=COMMAND, runs_root=DIR,
+data_root=DIR, cache_root=DIR, as for a launch.
 
 exit status: that of the Python inside; 2 wrong input.
 """
@@ -62,9 +62,8 @@ def main(arguments: Sequence[str]) -> int:
 def _site(words: dict[str, str]) -> SiteConfig:
     name = words.get("site", "default")
     document = load_named("site", name)
-    if "site.container" in words:
-        document["container"] = words["site.container"]
-    return validated(SiteConfig, document, where=f"site={name}")
+    own = {key.removeprefix("site."): words[key] for key in words if key.startswith("site.")}
+    return validated(SiteConfig, document | own, where=f"site={name}")
 
 
 if __name__ == "__main__":

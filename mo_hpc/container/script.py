@@ -19,7 +19,7 @@ DIGEST_VARIABLE = "MO_HPC_IMAGE_SHA256"
 
 PASSED_ON = (
     # The job, and the suite's own settings.
-    *("SLURM_*", "MO_HPC_*"),
+    *("SLURM_*", "SLURMD_NODENAME", "MO_HPC_*"),
     # Threads, devices and what tunes their libraries.
     *("OMP_*", "MKL_*", "OPENBLAS_*", "CUDA_*", "TORCH_*", "PYTORCH_*"),
     # How processes find each other.
@@ -38,7 +38,8 @@ _SCRIPT = """\
 # Starts Python in the image, with the folders and variables that tasks get. By hand:
 #   {name} -c 'import torch; print(torch.__version__)'
 image={image}
-refuse() {{ printf 'error: %s\\n  remedy: %s\\n' "$1" "$2" >&2; exit 2; }}
+# In one line: the last one is what the state of a task is told by.
+refuse() {{ echo "error: $1 $2" >&2; exit 2; }}
 
 runtime=$(command -v {first} || command -v {second}) ||
   refuse "Neither {first} nor {second} is on the path of $(uname -n)." \\
