@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mo_hpc.core.errors import EXIT_DONE, EXIT_INCOMPLETE, run_command
-from mo_hpc.core.libraries import TABLES, require_libraries
+from mo_hpc.core.libraries import TABLES, missing_libraries, require_libraries
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.words import parse_words
-from mo_hpc.plan.runs import RUN_WORDS, find_run
+from mo_hpc.executors.in_image import run_container
+from mo_hpc.plan.runs import RUN_WORDS, find_run, read_run_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,10 +55,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     options = parser.parse_intermixed_args(arguments)
     run = find_run(parse_words(options.words, RUN_WORDS))
+    if missing_libraries(TABLES):
+        _enter_image(run, options)
     require_libraries(TABLES, for_what="Making tables", in_image=["collect", *arguments])
     return _collect(
         run, partial=options.partial, mixed_images=options.mixed_images, as_json=options.json
     )
+
+
+def _enter_image(run: RunPaths, options: argparse.Namespace) -> None:
+    """Goes on inside the image that the run's tasks ran in, if they ran in one."""
+    container = run_container(run, read_run_config(run))
+    if container is None:
+        return
+    flags = [("--partial", options.partial), ("--mixed-images", options.mixed_images)]
+    words = [word for word, given in [*flags, ("--json", options.json)] if given]
+    container.enter(["-m", "mo_hpc.collect", f"run={run.folder.absolute()}", *words])
 
 
 def _collect(run: RunPaths, *, partial: bool, mixed_images: bool, as_json: bool) -> int:
