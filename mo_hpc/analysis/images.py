@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.record import Record
+from mo_hpc.core.shell import pasteable
 from mo_hpc.plan.manifest import Manifest
 
 NO_IMAGE = "no image"
@@ -45,7 +45,7 @@ def require_one_image(records: RunRecords) -> None:
             where=str(records.run.folder),
             remedy=f"{_repetition(records, images)}\n"
             "Or make tables of all, which then say so:\n"
-            + _command("python -m mo_hpc.collect --mixed-images", f"run={records.run.folder}"),
+            + pasteable("python -m mo_hpc.collect --mixed-images", [f"run={records.run.folder}"]),
         )
 
 
@@ -92,15 +92,10 @@ def _repetition(records: RunRecords, images: Mapping[str, Sequence[Record]]) -> 
     folders = [str(records.run.task(task).folder) for task in moved]
     return (
         "Set aside what the fewer are and what was made from them:\n"
-        f"{_command('mkdir -p', aside)}\n"
-        f"{_command('mv', *folders, aside)}\n"
+        f"{pasteable('mkdir -p', [aside])}\n"
+        f"{pasteable('mv', [*folders, aside])}\n"
         f"and launch the grid again {place}; the first line of {records.run.config} has the words."
     )
-
-
-def _command(program: str, *paths: str) -> str:
-    """A command in lines that a message does not break, however long the paths are."""
-    return "\\\n  ".join([program, *map(shlex.quote, paths)])
 
 
 def _with_dependents(manifest: Manifest, tasks: set[str]) -> list[str]:

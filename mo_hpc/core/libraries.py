@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.installation import lock_file
+from mo_hpc.core.shell import pasteable
 
 READING = ("ase", "matscipy", "numpy", "scipy")
 """To read, check, generate and index data."""
@@ -41,7 +41,7 @@ def require_libraries(names: Iterable[str], *, for_what: str, in_image: Sequence
         UserError: Naming the libraries that are missing, and both ways to have them.
     """
     if missing := missing_libraries(names):
-        image = f"apptainer run IMAGE {shlex.join(in_image)}" if in_image else _BY_LAUNCH
+        image = pasteable("apptainer run IMAGE", in_image) if in_image else _BY_LAUNCH
         raise UserError(
             f"{for_what} needs libraries that this Python lacks: {', '.join(missing)}.",
             where=sys.executable,
@@ -56,7 +56,7 @@ def _is_there(name: str) -> bool:
 
 
 def _installation() -> str:
-    """The command, in lines that a message does not break, however long the path is."""
-    command = "python -m pip install 'mo_hpc[all]'"
     lock = lock_file()
-    return f"{command}\\\n  -c {shlex.quote(str(lock))}" if lock else command
+    return pasteable(
+        "python -m pip install 'mo_hpc[all]'", [f"--constraint={lock}"] if lock else []
+    )

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from mo_hpc.core.paths import default_cache_root, default_data_root
-
-_WIDTH = 64
-"""Columns that a command may take: what an error message leaves beside its labels."""
+from mo_hpc.core.shell import pasteable
 
 
 def data_command(
     command: str, target: str, *, data_root: Path | None = None, cache_root: Path | None = None
 ) -> str:
-    """A command of ``python -m mo_hpc.data``, quoted for the shell.
-
-    A command that is too long for a line of a message is continued with a backslash at
-    the end of the line: a shell would take the rest for another command where a message breaks
-    it.
+    """A command of ``python -m mo_hpc.data``, ready to paste.
 
     Args:
         command: Its name, such as ``fetch``.
@@ -32,11 +25,4 @@ def data_command(
         words.append(f"data_root={data_root}")
     if cache_root is not None and cache_root != default_cache_root().absolute():
         words.append(f"cache_root={cache_root}")
-    lines = ["python -m mo_hpc.data"]
-    for word in map(shlex.quote, words):
-        if len(lines[-1]) + 1 + len(word) <= _WIDTH:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f"  {word}")
-    # No blank before the backslash: after a long path the message would break the line there.
-    return "\\\n".join(lines)
+    return pasteable("python -m mo_hpc.data", words)

@@ -57,4 +57,4 @@ def require_training_libraries(tasks: Sequence[TaskSpec]) -> None:
         UserError: If it lacks a library that a task imports.
     """
     if tasks:
-        require_libraries(TRAINING, for_what="Running a task in this Python")
+        require_libraries(TRAINING, for_what="Running a task here")

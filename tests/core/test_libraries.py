@@ -43,7 +43,7 @@ def test_the_missing_ones_are_named_with_both_ways_out():
     assert error.where == sys.executable
     lines = [line.strip() for line in str(error).splitlines()]
     assert "python -m pip install 'mo_hpc[all]'\\" in lines
-    assert f"-c {lock_file()}" in lines
+    assert f"--constraint={lock_file()}" in lines
     assert "apptainer run IMAGE collect 'run=a run'" in lines
 
 
