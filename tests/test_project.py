@@ -90,7 +90,7 @@ def test_lock_pins_no_accelerator_packages():
 MAY_IMPORT_EXTRAS = {
     "train": {"training", "data", "metrics", "selfchecks", "executors/checkup/probe.py"},
     "tables": {"analysis", "metrics", "regression"},
-    "mpi": {"executors/mpi.py", "executors/processes"},
+    "mpi": {"executors/mpi.py", "executors/processes", "selfchecks"},
 }
 """Extra → where in the package its libraries may be imported; a thin host runs all the rest."""
 
