@@ -149,7 +149,7 @@ def test_both_have_the_same_environment():
     lines = re.findall(r"^    export (.+)$", section("environment"), re.MULTILINE)
     exported = dict(word.split("=", 1) for line in lines for word in shlex.split(line))
     (block,) = re.findall(r"^ENV (.*?)\n\n", DOCKERFILE, re.MULTILINE | re.DOTALL)
-    docker = dict(word.split("=", 1) for word in shlex.split(block))
+    docker = dict(word.split("=", 1) for word in shlex.split(block.replace("\\\n", " ")))
     # Docker has no number of a user to put into the name of a folder.
     exported["MPLCONFIGDIR"] = exported["MPLCONFIGDIR"].removesuffix("-$(id -u)")
     exported["PATH"] = exported["PATH"].replace("$PATH", "${PATH}")
