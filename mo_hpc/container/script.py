@@ -25,7 +25,8 @@ PASSED_ON = (
     # How processes find each other.
     *("MASTER_*", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
     *("NCCL_*", "GLOO_*", "UCX_*", "FI_*"),
-    *("PMI_*", "PMI2_*", "PMIX_*", "OMPI_*", "PRTE_*", "MPICH_*", "I_MPI_*", "MPI4PY_*"),
+    *("PMI_*", "PMI2_*", "PMIX_*", "OMPI_*", "PRTE_*", "MPICH_*", "MPIR_CVAR_*", "I_MPI_*"),
+    "MPI4PY_*",
     # The terminal.
     *("TERM", "COLUMNS", "LINES", "NO_COLOR", "TZ", "TMPDIR"),
 )
@@ -47,6 +48,11 @@ runtime=$(command -v {first} || command -v {second}) ||
 [ "$(stat -Lc '%s %Y' "$image" 2>/dev/null)" = '{size} {modified}' ] ||
   refuse "$image on $(uname -n) is not the file it was at the launch." \\
          "Launch again, with the image where all nodes see it."
+
+# Ranks of one MPI job, each in a user namespace of its own, may not look into each other's
+# memory; through shared memory they exchange as much.
+export MPIR_CVAR_CH4_CMA_ENABLE=${{MPIR_CVAR_CH4_CMA_ENABLE:-0}}
+export UCX_POSIX_USE_PROC_LINK=${{UCX_POSIX_USE_PROC_LINK:-n}}
 
 prefix=${{runtime##*/}}
 prefix=${{prefix^^}}ENV_
