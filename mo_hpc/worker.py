@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mo_hpc.core.errors import run_command
 from mo_hpc.executors.run_task import run_task
-from mo_hpc.executors.stopping import leave_when_asked
+from mo_hpc.executors.stopping import leave, leave_when_asked
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,4 +26,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, sys.argv[1:]))
+    leave(run_command(main, sys.argv[1:]))

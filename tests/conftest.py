@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +78,36 @@ class StandInRuntime:
     def words(self) -> list[str]:
         """What a person adds to a command."""
         return [f"site.container={self.image}", f"site.python={sys.executable}"]
+
+
+def other_pythons() -> list[str]:
+    """Pythons of another minor version than this that start, the oldest first."""
+    found = []
+    for minor in (11, 12, 13, 14):
+        path = shutil.which(f"python3.{minor}")
+        # A version manager has the names of Pythons that do not start.
+        if path and minor != sys.version_info.minor:
+            started = subprocess.run(
+                [path, "-c", "import ensurepip, venv"], capture_output=True, check=False
+            )
+            found += [path] if started.returncode == 0 else []
+    return found
+
+
+@pytest.fixture(scope="session")
+def thin_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another Python with the package, the versions of the lock and no extras."""
+    pythons = other_pythons()
+    if not pythons:
+        pytest.skip("No Python of another minor version (python3.12, python3.13 …) is on PATH.")
+    folder = tmp_path_factory.mktemp("thin")
+    subprocess.run([pythons[-1], "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    lock = REPOSITORY / "requirements.lock"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "-c", str(lock), str(REPOSITORY)], check=True
+    )
+    return python
 
 
 @pytest.fixture

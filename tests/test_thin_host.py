@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -53,35 +52,9 @@ def run_module(
     )
 
 
-def other_pythons() -> list[str]:
-    """Pythons of another minor version than this that start, the oldest first."""
-    found = []
-    for minor in (11, 12, 13, 14):
-        path = shutil.which(f"python3.{minor}")
-        # A version manager has the names of Pythons that do not start.
-        if path and minor != sys.version_info.minor:
-            started = subprocess.run(
-                [path, "-c", "import ensurepip, venv"], capture_output=True, check=False
-            )
-            found += [path] if started.returncode == 0 else []
-    return found
-
-
 @pytest.fixture(scope="module")
-def thin(tmp_path_factory, cache_root) -> Thin:
-    """Installs the package, with the versions of the lock and no extras."""
-    pythons = other_pythons()
-    if not pythons:
-        pytest.skip("No Python of another minor version (python3.12, python3.13 …) is on PATH.")
-    folder = tmp_path_factory.mktemp("thin")
-    subprocess.run([pythons[-1], "-m", "venv", str(folder / "venv")], check=True)
-    python = folder / "venv" / "bin" / "python"
-    lock = REPOSITORY / "requirements.lock"
-    words = ["install", "--quiet", "-c", str(lock), str(REPOSITORY)]
-    installed = run_module(python, "pip", *words, cwd=folder, timeout_s=600)
-    assert installed.returncode == 0, installed.stderr
-    (folder / "work").mkdir()
-    return Thin(python, folder / "work", cache_root)
+def thin(thin_python, tmp_path_factory, cache_root) -> Thin:
+    return Thin(thin_python, tmp_path_factory.mktemp("work"), cache_root)
 
 
 @pytest.fixture(scope="module")

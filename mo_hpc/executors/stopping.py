@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
+from typing import NoReturn
 
 from mo_hpc.core.errors import EXIT_REQUEUE
 
@@ -25,6 +27,20 @@ def leave_when_asked() -> None:
     """
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends a worker process that has nothing left to do; one that saved its state ends at once.
+
+    Python's clearing up runs code that may not be in memory yet. Where an image is mounted by
+    a process of the user (FUSE), the signal that asked to stop may have ended that process as
+    well, and the worker would die of SIGBUS after all is saved.
+    """
+    if status != EXIT_REQUEUE:
+        sys.exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

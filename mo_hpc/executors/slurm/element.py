@@ -17,7 +17,7 @@ from mo_hpc.core.errors import UserError, run_command
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.executors.run_task import run_task
 from mo_hpc.executors.slurm.ledger import Ledger
-from mo_hpc.executors.stopping import leave_when_asked
+from mo_hpc.executors.stopping import leave, leave_when_asked
 
 _PATIENCE_S = 60
 """For a worker of the same task that is dying, such as one on a node that Slurm gave up."""
@@ -87,4 +87,4 @@ def _link_output(logs: Path, attempt: Path) -> None:
 
 if __name__ == "__main__":
     leave_when_asked()
-    sys.exit(run_command(main, sys.argv[1:]))
+    leave(run_command(main, sys.argv[1:]))
