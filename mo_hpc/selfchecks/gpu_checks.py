@@ -100,7 +100,7 @@ def _driver() -> str:
         text = _DRIVER_VERSION.read_text()
     except OSError:
         return "of unknown version"
-    found = re.search(r"Kernel Module\D*?\s([\d.]+)\s", text)
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", text)
     return found[1] if found else "of unknown version"
 
 
