@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow test-image lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,11 @@ demo: $(STAMP) ## Run the demo grid on generated data and print its tables (minu
 test: $(STAMP) ## Run the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow and not slurm_slow and not image"
 
-test-slow: $(STAMP) ## Run what takes longer: whole grids, slow faults, nodes, the image
-	$(BIN)/python -m pytest -m "slow or slurm_slow or image"
+test-slow: $(STAMP) ## Run what takes longer: whole grids, slow faults, several nodes
+	$(BIN)/python -m pytest -m "(slow or slurm_slow) and not image"
+
+test-image: $(STAMP) ## Run what takes an image: MO_HPC_IMAGE=FILE make test-image
+	$(BIN)/python -m pytest -m image
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -52,7 +52,7 @@ COMMANDS = {
         "Goes on with a run when arrays have ended; jobs call it.", "grid=demo", "mo_hpc.follow"
     ),
     "worker": Command(
-        "Runs one task; executors call it.", "runs/demo/RUN/tasks/TASK", "mo_hpc.worker"
+        "Runs one task; executors call it.", "FOLDER", "mo_hpc.worker"
     ),
     "enter": Command(
         "Starts Python in the site's image, as tasks do.",
