@@ -19,7 +19,8 @@ def main(arguments: Sequence[str]) -> int:
         mpi4py.rc.initialize = False
     from mpi4py import MPI
 
-    library = MPI.Get_library_version().strip("\0 \n").splitlines()[0]
+    first_line = MPI.Get_library_version().strip("\0 \n").splitlines()[0]
+    library = " ".join(first_line.split())
     standard = ".".join(map(str, MPI.Get_version()))
     document: dict[str, object] = {
         "mpi4py": mpi4py.__version__,
