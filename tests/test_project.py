@@ -170,7 +170,8 @@ def test_what_is_looked_for_is_what_the_extras_bring():
 
 
 def test_make_offers_what_the_documents_promise():
-    expected = {"help", "setup", "demo", "test", "test-slow", "lint", "format", "clean"}
+    tests = {"test", "test-slow", "test-image"}
+    expected = {"help", "setup", "demo", "lint", "format", "clean"} | tests
     assert make_targets() == expected
     phony = re.search(r"^\.PHONY: (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     assert phony
