@@ -97,9 +97,9 @@ def test_all_right(check, tmp_path):
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"FULL": "1"}, "1 of the checks found problems"),
-        ({"CONTAINED": "1"}, "1 of the checks found problems"),
-        ({"FULL": "1", "CONTAINED": "1"}, "2 of the checks found problems"),
+        ({"FULL": "1"}, "Checks that found a problem: 1."),
+        ({"CONTAINED": "1"}, "Checks that found a problem: 1."),
+        ({"FULL": "1", "CONTAINED": "1"}, "Checks that found a problem: 2."),
         ({"LABELS": "maintainer: me"}, "the image has no label mo_hpc.version"),
         ({"SIGNATURE": "the hash differs"}, "the hash differs"),
         ({"IMPORTS": "1"}, "it does not start"),
