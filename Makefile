@@ -44,9 +44,10 @@ test-slow: $(STAMP) ## Run what takes longer: whole grids, slow faults, several 
 test-image: $(STAMP) ## Run what takes an image: MO_HPC_IMAGE=FILE make test-image
 	$(BIN)/python -m pytest -m image
 
-lint: $(STAMP) ## Check style, format and types
+lint: $(STAMP) ## Check style, format, types and shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck .ci/run containers/build containers/check containers/install jobs/*
 	$(BIN)/mypy
 
 format: $(STAMP) ## Format the code and mend what can be mended

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -216,6 +217,14 @@ def test_a_node_without_a_runtime_says_so(container, tmp_path):
     for name in ("bash", "uname", "stat"):
         (bare / name).symlink_to(shutil.which(name))
     assert "module load apptainer" in refusal(found, PATH=str(bare))
+
+
+def test_the_script_is_clean(container, tmp_path):
+    script = tmp_path / "enter_image"
+    script.write_text(container(writable=[tmp_path / "a b"]).script("enter_image"))
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, script], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
 
 
 # -- who enters ------------------------------------------------------------------------

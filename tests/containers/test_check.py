@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -67,12 +66,6 @@ def check(tmp_path):
         return done.returncode, done.stdout + done.stderr
 
     return run
-
-
-def test_the_script_is_clean():
-    subprocess.run(["bash", "-n", CHECK], check=True)
-    if shutil.which("shellcheck"):
-        subprocess.run(["shellcheck", CHECK], check=True)
 
 
 def test_all_right(check, tmp_path):

