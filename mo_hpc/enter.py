@@ -49,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     words = parse_words(parser.parse_args(arguments[:end]).words, _WORDS)
     site = _site(words)
     roots = resolve_roots(words.get("data_root"), words.get("cache_root"))
-    container = container_of(site, *roots, writable=[Path(words.get("runs_root", "runs"))])
+    # The current folder is seen inside by itself.
+    writable = [Path(words[key]) for key in ("runs_root",) if key in words]
+    container = container_of(site, *roots, writable=writable)
     if container is None:
         raise UserError(
             f"The site '{site.name}' has no image.",
