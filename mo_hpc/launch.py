@@ -52,8 +52,8 @@ often used keys:
                                 where tasks run
   site=NAME                     the cluster's settings (configs/site)
   axes.AXIS=[a,b]               narrow or add an axis: element, paradigm, size,
-                                protocol, energy_reference, repeat, seed,
-                                grouped
+                                protocol, shots, energy_reference, repeat,
+                                seed, grouped
   foundation=NAME|PATH          the pretrained model
   data_root=DIR  runs_root=DIR  where datasets and runs lie
   retry=failed|none             run every failed task again, or none

@@ -19,6 +19,7 @@ from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.settings import (
     FOLD,
+    LODO,
     SETTINGS,
     described,
     groups,
@@ -133,8 +134,9 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
     settings = settings_of(frame, [task.axes for task in records.manifest.tasks])
     results = frame[~frame["is_foundation"]]
     return [
-        *_lodo_figures(records, results[results["protocol"] != "iid"], settings),
-        *_force_figures(records, results, settings),
+        *_lodo_figures(records, results[results["protocol"].isin(LODO)], settings),
+        # One of them for each number of shots would say less than their curve.
+        *_force_figures(records, results[results["protocol"] != "few_shot"], settings),
         *_curve_figures(records, frame[frame["paradigm"] != "zero_shot"], settings),
     ]
 

@@ -166,6 +166,10 @@ def _settings(task: TaskSpec) -> dict[str, Any]:
         "element": split.element if split.element and split.protocol != "iid" else NONE,
         # A zero-shot model keeps the references it was made with.
         "energy_reference": NONE if task.paradigm == "zero_shot" else task.train.energy_reference,
+        # A zero-shot model is not trained, so it has seen none.
+        "shots": split.shots
+        if split.protocol == "few_shot" and task.paradigm != "zero_shot"
+        else 0,
         "grouped": split.grouped,
         "repeat": split.repeat,
         "seed": task.train.seed,

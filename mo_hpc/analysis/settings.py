@@ -12,6 +12,10 @@ AVERAGED = ("repeat", "seed")
 """Axes that tables average over."""
 FOLD = ("protocol", "element")
 """Axes that make the folds of one study."""
+LODO = ("lodo_strict", "lodo_relaxed")
+"""Protocols whose folds are averaged over elements."""
+SHOTS = "shots"
+"""The axis that a few-shot curve runs along."""
 SETTINGS = ("stage", "dataset", "paradigm", "size", "energy_reference", "grouped")
 """Settings that every task has; further axes of a grid come after them."""
 
@@ -30,6 +34,7 @@ _PRINTED: dict[Any, str] = {
     "fine_tune": "fine-tune",
     "lodo_strict": "strict",
     "lodo_relaxed": "relaxed",
+    "few_shot": "few-shot",
     "iid": "IID",
     True: "yes",
     False: "no",
@@ -37,7 +42,7 @@ _PRINTED: dict[Any, str] = {
 _ORDER = (
     *("zero_shot", "scratch", "fine_tune"),
     *("tiny", "small", "medium", "large"),
-    *("iid", "lodo_strict", "lodo_relaxed"),
+    *("iid", "lodo_strict", "lodo_relaxed", "few_shot"),
     *("average", "foundation", "estimated", "isolated", "explicit"),
 )
 
@@ -71,7 +76,9 @@ def settings_of(frame: pd.DataFrame, axes: Sequence[Mapping[str, Any]]) -> list[
         frame: One row per task.
         axes: The axes of each task.
     """
-    further = sorted({axis for cell in axes for axis in cell} - {*SETTINGS, *FOLD, *AVERAGED})
+    further = sorted(
+        {axis for cell in axes for axis in cell} - {*SETTINGS, *FOLD, *AVERAGED, SHOTS}
+    )
     return [name for name in (*SETTINGS, *further) if name in frame]
 
 

@@ -20,9 +20,14 @@ SINGLE_COLUMN_IN = 3.4
 DOUBLE_COLUMN_IN = 7.0
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart.
-BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-PROTOCOL_COLOURS = {"lodo_strict": VERMILLION, "lodo_relaxed": BLUE, "iid": GREEN}
-PROTOCOL_MARKERS = {"lodo_strict": "o", "lodo_relaxed": "^", "iid": "s"}
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+PROTOCOL_COLOURS = {
+    "lodo_strict": VERMILLION,
+    "lodo_relaxed": BLUE,
+    "iid": GREEN,
+    "few_shot": PURPLE,
+}
+PROTOCOL_MARKERS = {"lodo_strict": "o", "lodo_relaxed": "^", "iid": "s", "few_shot": "D"}
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -17,6 +17,7 @@ from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, notes, origin
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import (
+    LODO,
     described,
     groups,
     order,
@@ -39,7 +40,7 @@ def make_tables(records: RunRecords) -> list[Table]:
     settings = settings_of(frame, [task.axes for task in records.manifest.tasks])
     results = frame[~frame["is_foundation"]]
     iid = results[results["protocol"] == "iid"]
-    lodo = results[results["protocol"] != "iid"]
+    lodo = results[results["protocol"].isin(LODO)]
     tables = []
     if len(iid):
         tables.append(iid_table(records, iid, settings))

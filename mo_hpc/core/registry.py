@@ -31,6 +31,7 @@ SPLITTERS = {
     "iid": "mo_hpc.grid.splits:iid",
     "lodo_strict": "mo_hpc.grid.splits:lodo_strict",
     "lodo_relaxed": "mo_hpc.grid.splits:lodo_relaxed",
+    "few_shot": "mo_hpc.grid.splits:few_shot",
 }
 
 

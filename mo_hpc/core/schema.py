@@ -13,7 +13,7 @@ from mo_hpc.core.strict import FOLDER_NAME, Scalar, Strict
 from mo_hpc.core.validation import validated as validated  # noqa: PLC0414 - goes with the models
 
 Paradigm = Literal["zero_shot", "scratch", "fine_tune"]
-Protocol = Literal["iid", "lodo_strict", "lodo_relaxed"]
+Protocol = Literal["iid", "lodo_strict", "lodo_relaxed", "few_shot"]
 EnergyReference = Literal["average", "foundation", "estimated", "isolated", "explicit"]
 
 
@@ -79,7 +79,7 @@ class SplitConfig(Strict):
     grouped: bool = True
     """True: frames of one trajectory never straddle train, valid and test."""
     element: Element | None = None
-    """The held-out element of a LODO fold."""
+    """The held-out element of a LODO or few-shot fold."""
     repeat: int = Field(0, ge=0)
     seed: int = 42
     fractions: tuple[float, float, float] = (0.81, 0.09, 0.10)
@@ -87,12 +87,18 @@ class SplitConfig(Strict):
     valid_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of what is not test that becomes valid in a LODO fold (paper: not stated)."""
     max_train: int | None = Field(None, ge=1)
-    """At most so many training frames (whole groups when grouped); None: all."""
+    """At most so many training frames (whole groups when grouped), shots not counted; None: all."""
+    shots: int = Field(0, ge=0)
+    """Structures of the element (whole groups when grouped) that train in a few-shot fold."""
+    max_shots: int = Field(50, ge=1)
+    """Structures kept out of a few-shot fold's test, so that any number of shots has one test."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitConfig:
         if not math.isclose(sum(self.fractions), 1) or min(self.fractions) <= 0:
             raise ValueError("fractions must be positive and sum to 1")
+        if self.shots > self.max_shots:
+            raise ValueError(f"shots={self.shots} must not exceed max_shots={self.max_shots}")
         return self
 
 
@@ -185,12 +191,21 @@ class StageConfig(Strict):
     """True: the stage is dropped when no other stage takes its output."""
 
 
+class Thresholds(Strict):
+    """Errors that few-shot tables look for; they change no task."""
+
+    energy_mae_mev_per_atom: float | None = Field(None, gt=0)
+    energy_mae_mev_per_atom_offset_removed: float | None = Field(None, gt=0)
+    force_mae_mev_per_ang_component: float | None = Field(None, gt=0)
+
+
 class GridConfig(Strict):
     """A sweep (``configs/grid/NAME.yaml``)."""
 
     name: str = Field(pattern=FOLDER_NAME)
     description: str
     stages: dict[str, StageConfig]
+    thresholds: Thresholds = Thresholds()
 
 
 class AxesConfig(Strict):
@@ -200,6 +215,7 @@ class AxesConfig(Strict):
     size: tuple[str, ...] | None = None
     protocol: tuple[Protocol, ...] | None = None
     element: tuple[Element, ...] | None = None
+    shots: tuple[int, ...] | None = None
     energy_reference: tuple[EnergyReference, ...] | None = None
     repeat: tuple[int, ...] | None = None
     seed: tuple[int, ...] | None = None

@@ -14,6 +14,7 @@ AXES: dict[str, str] = {
     "size": "model",
     "protocol": "split.protocol",
     "element": "split.element",
+    "shots": "split.shots",
     "repeat": "split.repeat",
     "grouped": "split.grouped",
     "energy_reference": "train.energy_reference",
@@ -88,7 +89,7 @@ def cells(stage: StageConfig, *, where: str) -> list[Cell]:
     """All combinations of a stage's axis values, without those that make no difference.
 
     An axis that does not apply to a combination is left out of it: no held-out element under
-    IID, no choice of reference energies for a zero-shot model.
+    IID, no shots but in a few-shot fold, no choice of reference energies for a zero-shot model.
 
     Args:
         stage: The stage.
@@ -129,8 +130,10 @@ def _applicable(cell: Cell, stage: StageConfig) -> Cell:
     idle = set()
     if protocol == "iid":
         idle.add("element")
+    if protocol != "few_shot":
+        idle.add("shots")
     if paradigm == "zero_shot":
-        idle.update(("energy_reference", "seed"))
+        idle.update(("energy_reference", "seed", "shots"))
     return {axis: value for axis, value in cell.items() if axis not in idle}
 
 

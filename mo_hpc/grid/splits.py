@@ -24,6 +24,9 @@ Unit = tuple[str, ...]
 IsTest = Callable[[frozenset[str], str], bool]
 """Whether a frame with solutes D(s) is tested in the fold of an element."""
 
+_ORDERED_AS = {"few_shot": "lodo_strict"}
+"""Protocols that divide frames in the order of another one, whose training they extend."""
+
 
 def iid(
     frames: Sequence[FrameEntry],
@@ -99,6 +102,31 @@ def lodo_relaxed(
     return _checked_fold(frames, config, dataset_hash, host_element, _is_only_solute)
 
 
+def few_shot(
+    frames: Sequence[FrameEntry],
+    config: SplitConfig,
+    *,
+    dataset_hash: str,
+    host_element: str,
+) -> Split:
+    """The strict fold of an element with ``config.shots`` of its structures in training.
+
+    A structure is a frame, or a whole group when grouped. ``config.max_shots`` structures are
+    kept out of test and the shots are the first of them, so that every number of shots has the
+    same test, the same valid and, beside the shots, the same train; fewer shots are among more.
+
+    Args:
+        frames: The frames to divide, in any order.
+        config: As for `lodo_strict`, the shots, and how many structures are kept out of test.
+        dataset_hash: Hash of the dataset, which enters the permutation of all parts.
+        host_element: The element that D(s) leaves out.
+
+    Raises:
+        UserError: If no frame has the element, or train, valid or test would be empty.
+    """
+    return _checked_fold(frames, config, dataset_hash, host_element, _contains)
+
+
 def apportion(total: int, shares: Sequence[float]) -> tuple[int, ...]:
     """Whole numbers that sum to a total, by the method of largest remainders.
 
@@ -160,7 +188,11 @@ def _checked_fold(
 
 
 def _hold_out(units: list[Unit], tested: set[str], config: SplitConfig) -> Split:
-    """Divides the units without a test frame; group mates of test frames are excluded."""
+    """Divides the units without a test frame; group mates of test frames are excluded.
+
+    In a few-shot fold the first units with a test frame are kept out of test, and the first of
+    these train.
+    """
     touched = [unit for unit in units if not tested.isdisjoint(unit)]
     rest = [unit for unit in units if tested.isdisjoint(unit)]
     test = [tuple(id_ for id_ in unit if id_ in tested) for unit in touched]
@@ -169,7 +201,14 @@ def _hold_out(units: list[Unit], tested: set[str], config: SplitConfig) -> Split
     _, n_valid = apportion(sum(map(len, rest)), shares)
     valid, rest = _take(rest, n_valid)
     train, unused = _limited(rest, config.max_train)
-    return _as_split(train=train, valid=valid, test=test, excluded=mates + unused)
+    few_shot_fold = config.protocol == "few_shot"
+    n_shots, n_kept = (config.shots, config.max_shots) if few_shot_fold else (0, 0)
+    return _as_split(
+        train=test[:n_shots] + train,
+        valid=valid,
+        test=test[n_kept:],
+        excluded=test[n_shots:n_kept] + mates + unused,
+    )
 
 
 def _ordered_units(
@@ -179,7 +218,8 @@ def _ordered_units(
     members: dict[str, list[str]] = {}
     for frame in frames:
         members.setdefault(frame.group if config.grouped else frame.id, []).append(frame.id)
-    key = digest([dataset_hash, config.protocol, fold, config.seed])
+    protocol = _ORDERED_AS.get(config.protocol, config.protocol)
+    key = digest([dataset_hash, protocol, fold, config.seed])
 
     def rank(name: str) -> str:
         return hashlib.sha256(f"{key}|{name}".encode()).hexdigest()
@@ -245,6 +285,10 @@ def _empty_error(
         remedies.insert(0, f"give valid a larger share with {share}")
     if workable:
         remedies.append("hold out one of the elements above")
+    if config.protocol == "few_shot" and "test" in _empty_parts(split):
+        remedies.append(
+            f"keep fewer structures out of test than split.max_shots={config.max_shots}"
+        )
     if config.max_train is not None:
         remedies.append("raise split.max_train, which takes no part of a group")
     if config.grouped:

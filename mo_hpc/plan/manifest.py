@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.files import write_atomic, write_json
 from mo_hpc.core.paths import RunPaths
-from mo_hpc.core.schema import RunConfig
+from mo_hpc.core.schema import RunConfig, Thresholds
 from mo_hpc.core.strict import Scalar, Strict
 from mo_hpc.core.validation import read_validated
 
@@ -40,6 +40,7 @@ class Manifest(Strict):
     dataset: str
     labels: str
     synthetic: bool
+    thresholds: Thresholds = Thresholds()
     tasks: tuple[ManifestTask, ...]
 
 
@@ -66,6 +67,7 @@ def write_run(run: RunPaths, plan: Plan, config: RunConfig, yaml_text: str) -> M
         dataset=config.dataset.name,
         labels=config.dataset.labels,
         synthetic=config.dataset.synthetic,
+        thresholds=config.grid.thresholds,
         tasks=tuple(
             ManifestTask(
                 id=task.spec.id,

@@ -91,6 +91,8 @@ def _split_table(specs: list[TaskSpec]) -> Table:
 
 
 def _fold(split: SplitSummary) -> str:
+    if split.config.protocol == "few_shot":
+        return f"{split.config.element}, shots {split.config.shots}, repeat {split.config.repeat}"
     return split.config.element or f"repeat {split.config.repeat}"
 
 
@@ -113,9 +115,11 @@ def audit_lines(specs: Iterable[TaskSpec]) -> list[str]:
             "with train, valid or the foundation's data (split.json, metrics.json say which).",
         ]
     known = ", ".join(
-        f"{split.config.element} {split.audit.n_train_with_held_out_element}"
-        for split in splits
-        if split.audit.held_out_element_in_train
+        dict.fromkeys(
+            f"{split.config.element} {split.audit.n_train_with_held_out_element}"
+            for split in splits
+            if split.audit.held_out_element_in_train
+        )
     )
     if known:
         lines.append(f"Training frames that hold the tested element: {known}.")

@@ -16,11 +16,16 @@ from mo_hpc.core.errors import UserError
 from mo_hpc.core.index import FrameEntry
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import Split
-from mo_hpc.grid.splits import apportion, iid, lodo_relaxed, lodo_strict
+from mo_hpc.grid.splits import apportion, few_shot, iid, lodo_relaxed, lodo_strict
 
 HOST = "Mo"
 DOPANTS = ("Cr", "Fe", "Mn", "Nb", "Re", "Ta", "Ti", "V", "W", "Y", "Zr")
-SPLITTERS = {"iid": iid, "lodo_strict": lodo_strict, "lodo_relaxed": lodo_relaxed}
+SPLITTERS = {
+    "iid": iid,
+    "lodo_strict": lodo_strict,
+    "lodo_relaxed": lodo_relaxed,
+    "few_shot": few_shot,
+}
 HASH = "0" * 64
 properties = settings(max_examples=50, deadline=None)
 
@@ -53,8 +58,8 @@ def paper_design() -> list[FrameEntry]:
 
 @st.composite
 def datasets(draw) -> list[FrameEntry]:
-    """Frames with one to three elements in groups of one to five."""
-    group_sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=40))
+    """Frames with one to three elements, most of which every protocol can split."""
+    group_sizes = draw(st.lists(st.integers(1, 5), min_size=10, max_size=40))
     frames = []
     for group, size in enumerate(group_sizes):
         for member in range(size):
@@ -71,6 +76,8 @@ configs = st.fixed_dictionaries(
         "element": st.sampled_from(("Nb", "Ta", "W")),
         "repeat": st.integers(0, 3),
         "seed": st.integers(0, 99),
+        "max_shots": st.just(2),
+        "shots": st.integers(0, 2),
     }
 )
 
@@ -178,6 +185,26 @@ def test_relaxed_tests_where_the_element_is_alone(frames, config):
 
 
 @properties
+@given(datasets(), configs, st.integers(2, 3))
+def test_few_shot_extends_the_strict_fold_and_keeps_one_test(frames, config, max_shots):
+    config |= {"max_shots": max_shots, "protocol": "few_shot"}
+    curve = [split_or_reject(frames, **(config | {"shots": shots})) for shots in range(3)]
+    strict = split_of(frames, **(config | {"protocol": "lodo_strict"}))
+    structure = {f.id: f.group if config["grouped"] else f.id for f in frames}
+    for shots, split in enumerate(curve):
+        added = set(split.train) - set(strict.train)
+        assert len({structure[id_] for id_ in added}) == shots
+        assert added < set(strict.test)
+        assert set(split.train) - added == set(strict.train)
+        assert (split.valid, split.test) == (strict.valid, curve[0].test)
+        assert set(split.test) < set(strict.test)
+        assert not {structure[id_] for id_ in added} & {structure[id_] for id_ in split.test}
+    kept_out = set(strict.test) - set(curve[0].test)
+    assert len({structure[id_] for id_ in kept_out}) == max_shots
+    assert set(curve[0].train) < set(curve[1].train) < set(curve[2].train)
+
+
+@properties
 @given(datasets(), st.integers(0, 9))
 def test_iid_shares_are_met_within_one_group(frames, seed):
     split = split_or_reject(frames, grouped=True, seed=seed)
@@ -194,7 +221,10 @@ def test_smaller_training_sets_are_prefixes_and_leave_the_rest_alone(frames, con
         split_or_reject(frames, **config, max_train=max_train) for max_train in sorted((a, b))
     )
     full = split_or_reject(frames, **config)
-    assert len(small.train) <= min(a, b)
+    shots = {frame.id for frame in frames if config["element"] in frame.composition}
+    few_shot_fold = config["protocol"] == "few_shot"
+    n_shots = len(shots.intersection(small.train)) if few_shot_fold else 0
+    assert len(small.train) - n_shots <= min(a, b)
     assert large.train[: len(small.train)] == small.train
     assert full.train[: len(large.train)] == large.train
     assert (small.valid, small.test) == (full.valid, full.test)
@@ -229,15 +259,18 @@ def test_seed_repeat_and_dataset_redraw_the_split(protocol, change):
     changed = split_of(paper_design(), **(base | change))
     original = split_of(paper_design(), **base)
     assert set(changed.valid) != set(original.valid)
-    assert (set(changed.test) == set(original.test)) == (protocol != "iid")
+    fixed_by_definition = protocol.startswith("lodo")
+    assert (set(changed.test) == set(original.test)) == fixed_by_definition
 
 
 def test_each_protocol_ignores_the_settings_of_the_other():
     frames = paper_design()
-    for protocol in ("lodo_strict", "lodo_relaxed"):
+    for protocol in ("lodo_strict", "lodo_relaxed", "few_shot"):
         base = split_of(frames, protocol=protocol, element="Nb")
         assert split_of(frames, protocol=protocol, element="Nb", fractions=(0.5, 0.2, 0.3)) == base
     assert split_of(frames, valid_fraction=0.3, element="Nb") == split_of(frames)
+    strict = split_of(frames, protocol="lodo_strict", element="Nb")
+    assert split_of(frames, protocol="lodo_strict", element="Nb", shots=5) == strict
 
 
 def test_valid_fraction_sets_the_share_of_a_fold():
@@ -344,6 +377,29 @@ def test_too_few_groups_say_so(n_groups):
     with pytest.raises(UserError, match=f"{n_groups} groups") as caught:
         split_of(frames)
     assert "split.grouped=false" in str(caught.value.remedy)
+
+
+def test_too_many_structures_kept_out_of_test_say_so():
+    with pytest.raises(UserError, match="leaves test empty") as caught:
+        split_of(paper_design(), protocol="few_shot", element="Nb", max_shots=68)
+    assert "split.max_shots=68" in str(caught.value.remedy)
+
+
+def test_more_shots_than_are_kept_out_of_test_are_refused():
+    with pytest.raises(ValueError, match="shots=6 must not exceed max_shots=5"):
+        SplitConfig(protocol="few_shot", element="Nb", shots=6, max_shots=5)
+
+
+def test_other_choices_of_shots_differ_by_repeat():
+    chosen = []
+    for repeat in range(3):
+        split = split_of(
+            paper_design(), protocol="few_shot", element="Nb", shots=5, max_shots=20, repeat=repeat
+        )
+        assert len(split.test) == 68 - 20
+        chosen.append(frozenset(id_ for id_ in split.train if "Nb" in id_))
+    assert [len(each) for each in chosen] == [5, 5, 5]
+    assert len(set(chosen)) == 3
 
 
 def test_limit_below_the_first_group_says_so():
