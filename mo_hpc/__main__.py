@@ -51,9 +51,7 @@ COMMANDS = {
     "follow": Command(
         "Goes on with a run when arrays have ended; jobs call it.", "grid=demo", "mo_hpc.follow"
     ),
-    "worker": Command(
-        "Runs one task; executors call it.", "FOLDER", "mo_hpc.worker"
-    ),
+    "worker": Command("Runs one task; executors call it.", "FOLDER", "mo_hpc.worker"),
     "enter": Command(
         "Starts Python in the site's image, as tasks do.",
         "site.container=image.sif -- -m mo_hpc.selfcheck",

@@ -71,6 +71,20 @@ def make_task(run):
 
 
 @pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Puts a command of its own ahead of the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def make(name, script):
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return make
+
+
+@pytest.fixture
 def wait_until():
     return wait_for
 

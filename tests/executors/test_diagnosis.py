@@ -1,11 +1,9 @@
 """Why a task is not done, from each kind of evidence, in words as Slurm prints them."""
 
 import json
-import os
 import time
 
 import pytest
-from runs import manifest_of, run_config
 
 from mo_hpc.core.failure import EXPLANATIONS, FAILURE_CLASSES
 from mo_hpc.core.files import append_line, write_json
@@ -16,6 +14,7 @@ from mo_hpc.executors.failures.diagnosis import Diagnostician
 from mo_hpc.executors.resubmission import current_states
 from mo_hpc.executors.run_task import run_task
 from mo_hpc.executors.slurm.ledger import Ledger
+from runs import manifest_of, run_config
 
 OVER_MEMORY = """\
 slurmstepd-n3: error: StepId=378.0 exceeded memory limit (335142912 > 268435456), being killed
@@ -142,20 +141,6 @@ def scene(run, make_task, monkeypatch, command):
     command("sacct", "exit 1")
     command("squeue", "exit 0")
     return Scene(run, make_task, monkeypatch)
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """Puts a command of its own ahead of the path."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def make(name, script):
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return make
 
 
 @pytest.mark.parametrize(

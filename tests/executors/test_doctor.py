@@ -53,20 +53,6 @@ PARTITION = (
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch):
-    """Puts a command of its own ahead of the path."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def make(name, script):
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    return make
-
-
-@pytest.fixture
 def gpu_cluster(command):
     """A cluster that answers as Slurm does, with GPUs, features, accounts and preemption."""
     told = {"accounts": "ALL", "grace": 300, "mode": "REQUEUE", "time": "1-00:00:00"}

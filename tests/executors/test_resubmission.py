@@ -1,9 +1,6 @@
 """What a launch and the job that follows submit again, with what, and where not."""
 
-import os
-
 import pytest
-from runs import manifest_of, run_config
 
 from mo_hpc.core.errors import WorkIncomplete
 from mo_hpc.core.execution import Resources, SiteConfig
@@ -15,26 +12,19 @@ from mo_hpc.executors.slurm.ledger import Ledger
 from mo_hpc.executors.slurm.limits import cluster_limits, selectable_nodes
 from mo_hpc.plan.reconcile import Wish
 from mo_hpc.plan.state import Diagnosis
+from runs import manifest_of, run_config
 
 BY_HAND, BY_ITSELF = Wish(), Wish(by_hand=False)
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch):
+def cluster(command):
     """Commands of a Slurm with three nodes that exists on the path only."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def make(name, script):
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
-        (folder / name).chmod(0o755)
-
     for name in ("srun", "sacct", "sacctmgr", "scancel"):
-        make(name, "exit 1")
-    make("squeue", "exit 0")
-    make("sinfo", "printf 'n1 16384\\nn2 16384\\nn3 32768\\n'")
-    make(
+        command(name, "exit 1")
+    command("squeue", "exit 0")
+    command("sinfo", "printf 'n1 16384\\nn2 16384\\nn3 32768\\n'")
+    command(
         "scontrol",
         "case $* in\n"
         "  'show config') echo 'MaxArraySize            = 1001';;\n"
@@ -43,12 +33,12 @@ def cluster(tmp_path, monkeypatch):
         "  *) exit 1;;\n"
         "esac",
     )
-    make(
+    command(
         "sbatch",
         f'cp "${{@: -1}}" {tmp_path}/$(date +%s%N).submitted\n'
         f"echo Submitted batch job $(ls {tmp_path}/*.submitted | wc -l)",
     )
-    return make
+    return command
 
 
 def scripts(tmp_path):

@@ -9,7 +9,6 @@ import time
 
 import pytest
 from faults import Victim
-from runs import run_config
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.execution import Resources
@@ -18,6 +17,7 @@ from mo_hpc.executors.slurm import sbatch
 from mo_hpc.executors.slurm.executor import SlurmExecutor
 from mo_hpc.executors.slurm.ledger import Ledger
 from mo_hpc.executors.slurm.sbatch import Refused
+from runs import run_config
 
 TIMED_OUT = "Batch job submission failed: Socket timed out on send/recv operation"
 FULL = (
@@ -28,21 +28,13 @@ FULL = (
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch):
+def cluster(command, tmp_path, monkeypatch):
     """Commands of a Slurm that exists on the path only; ``squeue`` lists the file ``queue``."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(sbatch, "_FIRST_WAIT_S", 0.01)
-
-    def make(name, script):
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
-        (folder / name).chmod(0o755)
-
     for name in ("srun", "scontrol", "sinfo", "sacct", "sacctmgr", "scancel"):
-        make(name, "exit 1")
-    make("squeue", f"[[ $* == *' -n '* ]] && cat {tmp_path}/queue 2>/dev/null; exit 0")
-    return make
+        command(name, "exit 1")
+    command("squeue", f"[[ $* == *' -n '* ]] && cat {tmp_path}/queue 2>/dev/null; exit 0")
+    return command
 
 
 def counting(tmp_path, script):

@@ -24,21 +24,6 @@ from mo_hpc.executors.slurm.limits import Limits
 from mo_hpc.executors.slurm.squeue import QueueRow
 
 
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """Puts a command of its own ahead of the path."""
-
-    def make(name, script):
-        folder = tmp_path / "bin"
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
-        (folder / name).chmod(0o755)
-        if str(folder) not in os.environ["PATH"]:
-            monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    return make
-
-
 def script_of(run, config, resources=None, after=()):
     resources = resources or Resources()
     parameters = array_parameters(
