@@ -18,7 +18,7 @@ BY_HAND, BY_ITSELF = Wish(), Wish(by_hand=False)
 
 
 @pytest.fixture
-def cluster(command):
+def cluster(command, tmp_path):
     """Commands of a Slurm with three nodes that exists on the path only."""
     for name in ("srun", "sacct", "sacctmgr", "scancel"):
         command(name, "exit 1")
