@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from pathlib import Path
@@ -26,12 +27,23 @@ class BuildAccount(BaseModel):
     """Whether tracked files differed from the commit; None where nobody looked."""
 
     lock_sha256: str | None = None
+    id: str | None = None
+    """One for each build, so that records made in an image that nobody named can be told apart."""
 
 
 def checkout() -> Path | None:
     """The checkout that this code runs from; None for an installed package."""
     folder = Path(mo_hpc.__file__).parents[1]
     return folder if (folder / "pyproject.toml").is_file() else None
+
+
+def code_sha256() -> str:
+    """Tells two installations apart that call themselves the same version."""
+    package = Path(mo_hpc.__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        total.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    return total.hexdigest()
 
 
 def lock_file() -> Path | None:

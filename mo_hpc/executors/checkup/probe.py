@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from types import FrameType
 from typing import Any
 
 import mo_hpc
+from mo_hpc.core.installation import code_sha256
 
 PROBE_SCHEMA_VERSION = 1
 WORD = "word"
@@ -110,7 +110,7 @@ def software() -> dict[str, Any]:
         "python": platform.python_version(),
         "executable": sys.executable,
         "packages": {name: _version(name) for name in PACKAGES},
-        "code_sha256": _code_sha256(),
+        "code_sha256": code_sha256(),
     }
 
 
@@ -121,15 +121,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _code_sha256() -> str:
-    """Tells two checkouts apart that call themselves the same version."""
-    package = Path(mo_hpc.__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        total.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 def _text(path: Path) -> str | None:
