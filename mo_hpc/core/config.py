@@ -23,8 +23,14 @@ _LITERAL = ("runs_root", "data_root", "cache_root", "foundation")
 """Keys whose value is taken as it was typed."""
 
 
+LAUNCHER_CONFIGS = "MO_HPC_LAUNCHER_CONFIGS"
+"""Set inside an image: what is planned there is planned by the files of who launched."""
+
+
 def configs_folder() -> Path:
     """The folder of configuration files: inside an installed package, or of the checkout."""
+    if launcher := os.environ.get(LAUNCHER_CONFIGS):
+        return Path(launcher)
     package = Path(mo_hpc.__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
