@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -92,10 +93,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    grids = textwrap.fill(f"grids: {', '.join(names('grid'))}", width=80, subsequent_indent="  ")
     parser = argparse.ArgumentParser(
         prog="python -m mo_hpc.launch",
         description=_DESCRIPTION,
-        epilog=f"grids: {', '.join(names('grid'))}\n\n{_EPILOG}",
+        epilog=f"{grids}\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="key=value", help="grid=NAME and overrides")
