@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mo_hpc.analysis.few_shot import thresholds_of
+from mo_hpc.analysis.few_shot_curves import few_shot_curves
 from mo_hpc.analysis.learning_curves import Curve, learning_curves
 from mo_hpc.analysis.lodo_bars import lodo_bars
 from mo_hpc.analysis.notes import caption, named_labels
@@ -137,6 +139,7 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
         *_lodo_figures(records, results[results["protocol"].isin(LODO)], settings),
         # One of them for each number of shots would say less than their curve.
         *_force_figures(records, results[results["protocol"] != "few_shot"], settings),
+        *_few_shot_figures(records, results[results["protocol"] == "few_shot"], settings),
         *_curve_figures(records, frame[frame["paradigm"] != "zero_shot"], settings),
     ]
 
@@ -145,6 +148,7 @@ def drawn_from(records: RunRecords, figures: Sequence[FigureFile]) -> dict[str, 
     """Hashes of all that figures depend on: what tasks left, and the code that draws."""
     code = sorted(Path(__file__).parent.glob("*.py"))
     found = {path.name: sha256_file(path) for path in code}
+    found["thresholds"] = records.manifest.thresholds.model_dump_json()
     rows = pd.util.hash_pandas_object(records.frame, index=False)
     found["tasks"] = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
     for task_id in sorted({task_id for figure in figures for task_id in figure.tasks}):
@@ -181,6 +185,23 @@ def _force_figures(
             chosen = tasks[tasks["energy_reference"].isin([policy, NONE])]
             study = _Study(records, chosen, values | {"energy_reference": policy}, naming)
             yield from study.figure("force_parity", text, partial(_draw_forces, records))
+
+
+def _few_shot_figures(
+    records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
+) -> Iterator[FigureFile]:
+    """One figure for each combination of settings, beside the untrained foundation if any."""
+    untrained = frame[(frame["paradigm"] == "zero_shot") & (frame["state"] == "done")]
+    trained = frame[frame["paradigm"] != "zero_shot"]
+    shared = [name for name in settings if name not in _ROWS_OF_FORCES]
+    naming = varying(trained, settings) or ["paradigm"]
+    thresholds = thresholds_of(records)
+    text = "Errors on a new element against its structures in training"
+    for values, tasks in groups(trained, settings):
+        alike = (untrained[shared] == pd.Series(values)[shared]).all(axis=1)
+        draw = partial(few_shot_curves, zero_shot=untrained[alike], thresholds=thresholds)
+        study = _Study(records, tasks, values, naming)
+        yield from study.figure("few_shot", text, draw, one_by_one=False)
 
 
 def _curve_figures(

@@ -194,6 +194,7 @@ def _results(record: Record) -> dict[str, Any]:
         "image": str(record.provenance.get("image_sha256") or NONE)[:12],
         "commit": str((record.provenance.get("git") or {}).get("commit") or NONE)[:12],
         "n_train": record.split.n_train,
+        "n_train_with_held_out_element": record.split.audit.n_train_with_held_out_element,
         "n_valid": record.split.n_valid,
         "n_test": record.split.n_test,
     }

@@ -35,6 +35,10 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
             _print(console, table, _iid_rows(table))
         elif table.name == "lodo_comparison":
             _print(console, table, _lodo_rows(table))
+        elif table.name == "few_shot":
+            _print(console, table, _iid_rows(table))
+        elif table.name == "few_shot_thresholds":
+            _print(console, table, [table.titles, *table.cells()])
     console.print(
         "E in meV/atom, F in meV/Å by component, mean ± std. Offset removed: after one\n"
         "coefficient per element and host fitted to the test errors themselves. Linear\n"

@@ -20,6 +20,7 @@ from mo_hpc.core.schema import (
     ModelConfig,
     SourceConfig,
     SplitConfig,
+    Thresholds,
     TrainConfig,
     validated,
 )
@@ -80,6 +81,8 @@ def _make_run(
     further: tuple[dict[str, Any], ...] = ({},),
     dataset: str | None = None,
     size: str = "tiny",
+    axes_of_tasks: tuple[dict[str, Any], ...] | None = None,
+    thresholds: Thresholds | None = None,
 ) -> RunPaths:
     """Writes a run.
 
@@ -90,10 +93,12 @@ def _make_run(
         further: Values of further axes; every task is there once with each.
         dataset: Name of the dataset of all tasks, whole; None for two subsets of a made-up one.
         size: Name of the model size.
+        axes_of_tasks: Axes of the tasks; None for those of `cells`.
+        thresholds: Errors that few-shot tables look for; None for none.
     """
     run = RunPaths(folder)
     tasks = [_task({}, PRETRAIN, stage="pretrain")]
-    for axes in (cell | more for more in further for cell in cells()):
+    for axes in (cell | more for more in further for cell in axes_of_tasks or cells()):
         if paradigm not in (None, axes["paradigm"]):
             continue
         name = "-".join(str(value) for value in axes.values())
@@ -118,6 +123,7 @@ def _make_run(
         dataset="synthetic",
         labels=LABELS,
         synthetic=True,
+        thresholds=thresholds or Thresholds(),
         tasks=tuple(
             ManifestTask(
                 id=task.id, digest=task.digest, stage=task.stage, axes=task.axes, needs=task.needs
@@ -172,13 +178,14 @@ def _split(axes: dict[str, Any]) -> SplitSummary:
         element=axes.get("element"),
         repeat=axes.get("repeat", 0),
         grouped=axes.get("grouped", True),
+        shots=axes.get("shots", 0),
     )
     audit = LeakageAudit(
         n_duplicates=0,
         n_near_duplicates=0,
         n_shared_groups=0,
         held_out_element_in_train=None,
-        n_train_with_held_out_element=0,
+        n_train_with_held_out_element=2 * config.shots,
         findings=(),
     )
     return SplitSummary(

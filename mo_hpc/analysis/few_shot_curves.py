@@ -1,0 +1,87 @@
+"""Few-shot curves: errors on new elements against the number of their structures in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from mo_hpc.analysis.settings import SHOTS
+from mo_hpc.analysis.style import ELEMENT_COLOURS, SINGLE_COLUMN_IN, logarithmic
+
+_PANELS = (
+    ("energy_mae_mev_per_atom", "energy MAE\n(meV/atom)"),
+    ("energy_mae_mev_per_atom_offset_removed", "energy MAE,\noffset removed\n(meV/atom)"),
+    ("force_mae_mev_per_ang_component", "force MAE by\ncomponent (meV/Å)"),
+)
+
+
+def few_shot_curves(
+    trained: pd.DataFrame, zero_shot: pd.DataFrame, thresholds: Mapping[str, float]
+) -> Figure:
+    """One panel for each error, one line for each element.
+
+    Args:
+        trained: One row per task of one study that is done; dots are tasks, the line joins
+            their means, and whiskers are sample standard deviations over choices and seeds.
+        zero_shot: The same foundation untrained, drawn as a dashed level.
+        thresholds: Metric → level drawn across its panel.
+    """
+    elements = sorted(trained["element"].unique())
+    colours = {
+        name: ELEMENT_COLOURS[place % len(ELEMENT_COLOURS)] for place, name in enumerate(elements)
+    }
+    figure = Figure(figsize=(SINGLE_COLUMN_IN, 5.2))
+    panels = figure.subplots(len(_PANELS), 1, sharex=True)
+    for axes, (metric, label) in zip(panels, _PANELS, strict=True):
+        axes.grid(linewidth=0.3, color="0.9")
+        for element, colour in colours.items():
+            _draw(axes, trained[trained["element"] == element], metric, colour)
+            _level(axes, zero_shot[zero_shot["element"] == element], metric, colour)
+        if metric in thresholds:
+            axes.axhline(thresholds[metric], color="0.3", linewidth=0.8, linestyle=":")
+        axes.set_ylabel(label)
+        logarithmic(axes)
+    numbers = sorted({int(shots) for shots in trained[SHOTS]})
+    panels[-1].set_xscale("symlog", linthresh=1, linscale=0.5)
+    panels[-1].set_xticks(numbers, [str(shots) for shots in numbers])
+    panels[-1].xaxis.set_minor_locator(NullLocator())
+    panels[-1].set_xlim(-0.3, 1.4 * max([1, *numbers]))
+    panels[-1].set_xlabel("structures of the element in training")
+    handles = [
+        Line2D([], [], marker="o", markersize=3, color=c, label=e) for e, c in colours.items()
+    ]
+    if len(zero_shot):
+        handles.append(Line2D([], [], color="0.3", linestyle="--", label="zero-shot"))
+    if thresholds:
+        handles.append(Line2D([], [], color="0.3", linestyle=":", label="threshold"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, metric: str, colour: str) -> None:
+    known = rows.assign(value=pd.to_numeric(rows[metric])).dropna(subset="value")
+    shots = known[SHOTS].astype(int)
+    axes.plot(shots, known["value"], "o", color=colour, markersize=2, alpha=0.4)
+    by_shots = known["value"].groupby(shots)
+    mean, spread = by_shots.mean(), by_shots.std(ddof=1)
+    axes.errorbar(
+        mean.index.to_numpy(),
+        mean.to_numpy(),
+        yerr=spread.fillna(0.0).to_numpy(),
+        color=colour,
+        marker="o",
+        markersize=3,
+        capsize=1.5,
+        elinewidth=0.7,
+    )
+
+
+def _level(axes: Axes, rows: pd.DataFrame, metric: str, colour: str) -> None:
+    values = pd.to_numeric(rows[metric]).dropna() if metric in rows else pd.Series(dtype=float)
+    if len(values):
+        axes.axhline(float(values.mean()), color=colour, linewidth=0.8, linestyle="--")

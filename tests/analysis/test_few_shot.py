@@ -1,0 +1,128 @@
+"""Few-shot tables and figure: means over choices, and where they meet thresholds."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+
+import pytest
+
+from mo_hpc.analysis.figures import drawn_from, figures_of
+from mo_hpc.analysis.records import RunRecords, read_run
+from mo_hpc.analysis.table import Table, to_csv, to_markdown
+from mo_hpc.analysis.tables import make_tables
+from mo_hpc.analysis.terminal import print_tables
+from mo_hpc.core.schema import Thresholds
+from mo_hpc.plan.manifest import read_manifest
+
+FORCE = "force_mae_mev_per_ang_component"
+SHOTS = (0, 2, 10)
+
+
+def few_shot_axes() -> tuple[dict[str, object], ...]:
+    cells: list[dict[str, object]] = []
+    for element, repeat in itertools.product(("Nb", "W"), (0, 1)):
+        fold = {"protocol": "few_shot", "element": element, "repeat": repeat}
+        cells.append(fold | {"paradigm": "zero_shot"})
+        cells.extend(fold | {"paradigm": "fine_tune", "shots": shots} for shots in SHOTS)
+    return tuple(cells)
+
+
+@pytest.fixture(scope="module")
+def records(make_run, tmp_path_factory) -> RunRecords:
+    limit = Thresholds(energy_mae_mev_per_atom=1000.0, force_mae_mev_per_ang_component=1.0)
+    folder = tmp_path_factory.mktemp("few_shot")
+    run = make_run(folder, axes_of_tasks=few_shot_axes(), thresholds=limit)
+    return read_run(run, {}, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def tables(records: RunRecords) -> dict[str, Table]:
+    return {table.name: table for table in make_tables(records)}
+
+
+def test_a_row_for_each_element_and_number_is_the_mean_over_choices(records, tables):
+    assert set(tables) == {"few_shot", "few_shot_thresholds", "foundations"}
+    rows = tables["few_shot"].rows
+    assert [(row["paradigm"], row["element"], row["shots"]) for row in rows] == [
+        *(("zero-shot", element, 0) for element in ("Nb", "W")),
+        *(("fine-tune", element, shots) for element in ("Nb", "W") for shots in SHOTS),
+    ]
+    expected = [
+        record.metrics[FORCE]
+        for record in records.records.values()
+        if record.axes.get("shots") == 10 and record.axes["element"] == "W"
+    ]
+    row = rows[-1]
+    assert row["n_done"] == len(expected) == 2
+    assert row[FORCE] == pytest.approx(statistics.mean(expected))
+    assert row[f"{FORCE}_std"] == pytest.approx(statistics.stdev(expected))
+    assert row["n_shot_frames"] == 20
+    assert "another random choice of the N structures" in to_markdown(tables["few_shot"])
+
+
+def test_thresholds_are_met_by_numbers_or_said_to_lie_above(tables):
+    rows = tables["few_shot_thresholds"].rows
+    assert [(row["element"], row["error"]) for row in rows] == [
+        (element, error) for element in ("Nb", "W") for error in ("E MAE", "F MAE")
+    ]
+    energy, force = rows[:2]
+    assert (energy["shots_of_mean"], energy["n_meeting"]) == (0, "2 of 2")
+    assert energy["shots_of_choices"] == 0
+    assert (force["shots_of_mean"], force["n_meeting"]) == ("above 10", "0 of 2")
+    assert force["shots_of_choices"] is None
+    assert "1 meV/Å" in to_csv(tables["few_shot_thresholds"])
+
+
+def test_without_thresholds_there_is_no_table_of_them(make_run, tmp_path):
+    run = make_run(tmp_path, axes_of_tasks=few_shot_axes(), unfinished=(2, 3))
+    records = read_run(run, {}, lambda _: None)
+    tables = {table.name: table for table in make_tables(records)}
+    assert "few_shot_thresholds" not in tables
+    row = next(row for row in tables["few_shot"].rows if row["paradigm"] == "fine-tune")
+    assert (row["n_done"], row["n_tasks"]) == (1, 2)
+    assert "Missing, 2 of 16 tasks" in to_markdown(tables["few_shot"])
+
+
+def test_one_curve_figure_is_drawn_with_levels_and_thresholds(records):
+    figures = {figure.name: figure for figure in figures_of(records)}
+    assert set(figures) == {
+        "few_shot_fine_tune",
+        "learning_curves_transfer",
+        "learning_curves_pretrain",
+    }
+    figure = figures["few_shot_fine_tune"]
+    drawn = figure.draw()
+    raw, _, force = drawn.axes
+    assert "threshold" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    levels = {tuple(line.get_ydata()) for line in force.lines if line.get_linestyle() == ":"}
+    assert levels == {(1.0, 1.0)}
+    means = [container.lines[0] for container in raw.containers]
+    of_tasks = [line for line in raw.lines if line.get_markersize() == 2]
+    assert [list(line.get_xdata()) for line in means] == [list(SHOTS)] * 2
+    assert [len(line.get_xdata()) for line in of_tasks] == [2 * len(SHOTS)] * 2
+    figure.write()
+    assert all(path.stat().st_size > 1000 for path in figure.paths)
+
+
+def test_another_threshold_draws_the_figures_again(records):
+    figures = figures_of(records)
+    before = drawn_from(records, figures)
+    manifest = read_manifest(records.run).model_copy(update={"thresholds": Thresholds()})
+    changed = RunRecords(records.run, manifest, records.frame, records.records, records.missing)
+    assert drawn_from(changed, figures) != before
+
+
+def test_the_terminal_shows_both_tables(records, tables, capsys):
+    print_tables(records, list(tables.values()))
+    shown = capsys.readouterr().out
+    assert "Errors on a new element" in shown
+    assert "above 10" in shown
+    assert max(map(len, shown.splitlines()[:-3])) <= 80
+
+
+def test_curves_need_no_zero_shot_tasks(make_run, tmp_path):
+    trained = tuple(axes for axes in few_shot_axes() if axes["paradigm"] == "fine_tune")
+    records = read_run(make_run(tmp_path, axes_of_tasks=trained), {}, lambda _: None)
+    figure = next(each for each in figures_of(records) if each.name.startswith("few_shot"))
+    assert [text.get_text() for text in figure.draw().legends[0].get_texts()] == ["Nb", "W"]
