@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,43 @@ def labels(image) -> dict:
 
 def test_labels_and_account_agree(labels, account):
     assert account["torch_variant"] in {"cpu", "cuda"}
-    for key in ("version", "lock_sha256", "torch_variant", "accelerate", "base"):
+    for key in ("version", "code_sha256", "lock_sha256", "torch_variant", "accelerate", "base"):
         assert labels[f"mo_hpc.{key}"] == account[key]
     dirty = "-dirty" if account["dirty"] else ""
     assert labels["mo_hpc.commit"] == (account["commit"] or "unknown") + dirty
     assert labels["org.opencontainers.image.revision"] == labels["mo_hpc.commit"]
     assert labels["org.opencontainers.image.created"] == account["built"]
     assert labels["org.opencontainers.image.title"] == "mo_hpc"
+
+
+def test_every_build_has_a_random_id(account):
+    assert uuid.UUID(account["id"]).version == 4
+
+
+CODE_SHA256 = "from mo_hpc.core.installation import code_sha256; print(code_sha256())"
+
+
+def test_the_code_inside_is_what_it_says(image, account):
+    assert python(image, CODE_SHA256).strip() == account["code_sha256"]
+
+
+def test_the_code_inside_is_that_of_its_commit(image, account, tmp_path):
+    if account["dirty"] is not False:
+        pytest.skip("The image was not built from the files of a commit.")
+    git = ["git", "-C", REPOSITORY, "archive", account["commit"], "mo_hpc"]
+    files = subprocess.run(git, check=False, capture_output=True)
+    if files.returncode:
+        pytest.skip(f"This checkout does not have the commit of the image, {account['commit']}.")
+    subprocess.run(["tar", "-x", "-C", tmp_path], input=files.stdout, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE_SHA256],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == account["code_sha256"]
 
 
 def test_records_made_inside_carry_commit_and_lock(image, account):
@@ -184,6 +216,11 @@ def test_apps_run_and_explain_themselves(image, app):
     done = apptainer("run", "--app", app, image, "--help")
     assert done.returncode == 0, done.stderr
     assert f"mo_hpc.{app}" in done.stdout
+
+
+def test_the_worker_is_given_the_folder_of_a_task(image):
+    assert "IMAGE RUN/tasks/ID" in apptainer("run-help", "--app", "worker", image).stdout
+    assert "RUN/tasks/ID" in apptainer("run", "--app", "worker", image, "--help").stdout
 
 
 def test_its_own_test_passes(image):
