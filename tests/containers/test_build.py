@@ -200,6 +200,29 @@ def test_a_build_that_fails_leaves_nothing(workplace):
     assert left_behind(workplace) == list((workplace.folder / "here").iterdir()) == []
 
 
+def test_a_file_that_appears_meanwhile_stays(workplace):
+    output = workplace.folder / "here" / "mo_hpc-cpu.sif"
+    ln = workplace.folder / "bin" / "ln"
+    ln.write_text(f'#!/bin/sh\necho mine > {output}\nexec {shutil.which("ln")} "$@"\n')
+    ln.chmod(0o755)
+    done = workplace.build("--torch", "cpu")
+    assert (done.returncode, output.read_text()) == (1, "mine\n")
+    assert "appeared during the build" in done.stderr
+    (finished,) = left_behind(workplace)
+    assert str(finished) in done.stderr
+    assert finished.read_text() == "image 0"
+
+
+def test_a_file_system_without_hard_links_will_do(workplace):
+    ln = workplace.folder / "bin" / "ln"
+    ln.write_text("#!/bin/sh\necho ln: Operation not permitted >&2\nexit 1\n")
+    ln.chmod(0o755)
+    done = workplace.build("--torch", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert (workplace.folder / "here" / "mo_hpc-cpu.sif").read_text() == "image 0"
+    assert left_behind(workplace) == []
+
+
 # -- the source -----------------------------------------------------------------------
 
 
@@ -306,6 +329,35 @@ def test_the_hash_follows_what_enters_the_image_and_nothing_else(workplace):
     assert workplace.calls() == []
 
 
+def test_the_hash_follows_where_torch_for_cpus_comes_from(workplace):
+    wheels = workplace.folder / "wheels"
+    wheels.mkdir()
+
+    def key(variant: str = "cpu", **variables: str) -> str:
+        done = workplace.build("--torch", variant, "--inputs-hash", **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def found_in_folder() -> str:
+        return key(PIP_FIND_LINKS=str(wheels))
+
+    mirror = "https://example.org/cpu"
+    names = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+    keys = {key(**{name: mirror}) for name in names}
+    assert key(TORCH_INDEX=mirror) in keys
+    assert len(keys | {key(), key(PIP_INDEX_URL="https://example.org/other")}) == 5
+    assert key(TORCH_INDEX="https://me:secret@example.org/cpu") == key(TORCH_INDEX=mirror)
+    empty = found_in_folder()
+    (wheels / "numpy-2.0.0-py3-none-any.whl").write_text("numpy")
+    assert found_in_folder() == empty
+    (wheels / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl").write_text("torch")
+    filled = found_in_folder()
+    assert filled != empty
+    assert filled == key(PIP_FIND_LINKS=f"file://{wheels.rename(wheels.with_name('moved'))}")
+    # Torch for CUDA has its hash in a lock.
+    assert key("cuda", PIP_INDEX_URL=mirror) == key("cuda")
+
+
 def test_a_kept_image_is_used_again_unless_it_is_damaged(workplace):
     cache = workplace.folder / "cache"
     words = ["--torch", "cpu", "--cache", str(cache)]
@@ -322,6 +374,35 @@ def test_a_kept_image_is_used_again_unless_it_is_damaged(workplace):
     repaired = workplace.build(*words)
     assert "damaged" in repaired.stderr
     assert kept.read_text() == "image 1"
+
+
+def test_the_cache_keeps_the_three_images_used_last_and_what_is_not_its_own(workplace):
+    cache = workplace.folder / "cache"
+    cache.mkdir()
+    (cache / "mine.sif").write_text("mine")
+    (cache / "mine.sif.sha256").write_text("mine")
+    launch = workplace.checkout / "configs" / "launch.yaml"
+
+    def build(content: str) -> str:
+        launch.write_text(f"content: {content}\n")
+        done = workplace.build("--torch", "cpu", "--dirty", "--cache", str(cache))
+        assert done.returncode == 0, done.stderr
+        image = done.stdout.splitlines()[0].removeprefix("image: ")
+        # Date and order of the files that the next build looks at.
+        for digest in cache.glob("*.sha256"):
+            os.utime(digest, (digest.stat().st_atime, digest.stat().st_mtime - 100))
+        return Path(image).name
+
+    first, second, third = build("1"), build("2"), build("3")
+    date = (cache / first).stat().st_mtime_ns
+    assert build("1") == first
+    assert (cache / first).stat().st_mtime_ns == date
+    fourth = build("4")
+    names = {file.name for file in cache.iterdir()} - {".lock"}
+    kept = {first, third, fourth}
+    assert second not in names
+    assert names == {n + end for n in kept | {"mine.sif"} for end in ("", ".sha256")}
+    assert len(workplace.calls()) == 4
 
 
 # -- another machine ------------------------------------------------------------------
