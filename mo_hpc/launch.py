@@ -70,8 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.watch is not None:
         require_interval(options.watch)
     config, explicit, yaml_text = _configuration(options.words)
-    enter_with_tasks(config, "mo_hpc.launch", arguments)
-    plan = make_plan(config, explicit, python_with(READING, launch_container(config)))
+    container = launch_container(config)
+    enter_with_tasks(container, config, "mo_hpc.launch", arguments)
+    plan = make_plan(config, explicit, python_with(READING, container))
     run = run_folder(config.runs_root, plan)
     if options.dry_run:
         return _dry_run(plan, run, config, as_json=options.json)
@@ -111,7 +112,8 @@ def _configuration(words: Sequence[str]) -> tuple[RunConfig, dict[str, Any], str
     import yaml
 
     document, explicit = compose(words)
-    if image := document["site"].get("container"):
+    image = document["site"].get("container")
+    if image and "://" not in image:
         # Later commands of the run may be started elsewhere.
         document["site"]["container"] = str(Path(image).expanduser().absolute())
     config = validated(RunConfig, document, where="")

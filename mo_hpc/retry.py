@@ -12,7 +12,7 @@ from mo_hpc.core.errors import EXIT_DONE, EXIT_INCOMPLETE, run_command, unknown_
 from mo_hpc.core.failure import EXPLANATIONS, FAILURE_CLASSES
 from mo_hpc.core.record import read_task
 from mo_hpc.executors.collecting import collect_if_ended
-from mo_hpc.executors.in_image import enter_with_tasks
+from mo_hpc.executors.in_image import enter_with_tasks, run_container
 from mo_hpc.executors.resubmission import Outcome, current_states, launch_lock, submit_missing
 from mo_hpc.plan.manifest import read_manifest
 from mo_hpc.plan.reconcile import Wish
@@ -43,6 +43,9 @@ exit status: 0 done or submitted, 1 incomplete or failed, 2 wrong input,
 """
 
 
+_NAMES_A_RUN = tuple(f"{word}=" for word in RUN_WORDS)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; see ``--help``."""
     options = _parser().parse_intermixed_args(arguments)
@@ -50,7 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     classes = _classes(words.pop("class", None))
     run = find_run(words)
     config, manifest = read_run_config(run), read_manifest(run)
-    enter_with_tasks(config, "mo_hpc.retry", arguments)
+    inside = [word for word in arguments if not word.startswith(_NAMES_A_RUN)]
+    inside.append(f"run={run.folder.absolute()}")
+    enter_with_tasks(run_container(run, config), config, "mo_hpc.retry", inside)
     named = named_tasks(manifest, names)
     # Libraries that tasks load print what they like; stdout is for the JSON document.
     with launch_lock(run), redirect_stdout(sys.stderr):

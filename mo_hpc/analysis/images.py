@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,13 +15,20 @@ from mo_hpc.plan.manifest import Manifest
 NO_IMAGE = "no image"
 """Stands for the sha256 of records that were made outside of any image."""
 
+_AND_THEN = " and then "
+_SHA256 = re.compile("[0-9a-f]{64}")
+
 _MOST_MOVED = 12
 """Tasks that a message lists; for more, a run elsewhere is less work."""
 
 
 def image_of(record: Record) -> str:
-    """The sha256 of the image that a record was made in, or `NO_IMAGE`."""
-    return str(record.provenance.get("image_sha256") or NO_IMAGE)
+    """The sha256 of the image that a record was made in, or `NO_IMAGE`.
+
+    A task that went on in another image than it began in was made in both.
+    """
+    images = record.provenance.get("images", [record.provenance.get("image_sha256")])
+    return _AND_THEN.join(str(image or NO_IMAGE) for image in images)
 
 
 def images_of(records: RunRecords) -> dict[str, list[Record]]:
@@ -38,9 +46,9 @@ def require_one_image(records: RunRecords) -> None:
         UserError: If there is more than one, with the way to one and the way to tables of all.
     """
     images = images_of(records)
-    if len(images) > 1:
+    if _are_mixed(images):
         raise UserError(
-            f"The records of this run come from {len(images)} different environments: "
+            f"The records of this run come from {_number(images)} different environments: "
             f"{_listing(images, short=False)}.",
             where=str(records.run.folder),
             remedy=f"{_repetition(records, images)}\n"
@@ -52,10 +60,18 @@ def require_one_image(records: RunRecords) -> None:
 def mixed_images(records: RunRecords) -> list[str]:
     """The sentence for tables and the report of a run from more than one image; else none."""
     images = images_of(records)
-    if len(images) < 2:  # noqa: PLR2004 - one is as it should be
+    if not _are_mixed(images):
         return []
     listed = _listing(images, short=True)
-    return [f"Records of {len(images)} different environments, collected on request: {listed}."]
+    return [f"Records of {_number(images)} different environments, collected on request: {listed}."]
+
+
+def _are_mixed(images: Iterable[str]) -> bool:
+    return len(list(images)) > 1 or any(_AND_THEN in image for image in images)
+
+
+def _number(images: Mapping[str, Sequence[Record]]) -> str:
+    return str(len(images)) if len(images) > 1 else "several"
 
 
 def _listing(images: Mapping[str, Sequence[Record]], *, short: bool) -> str:
@@ -66,7 +82,7 @@ def _listing(images: Mapping[str, Sequence[Record]], *, short: bool) -> str:
 
 
 def _named(image: str, *, short: bool) -> str:
-    if image == NO_IMAGE:
+    if not _SHA256.fullmatch(image):
         return image
     return f"image {image[:12]}" if short else f"image sha256 {image}"
 
@@ -82,7 +98,9 @@ def _stages(records: Iterable[Record]) -> str:
 
 def _repetition(records: RunRecords, images: Mapping[str, Sequence[Record]]) -> str:
     """How to have all records from the image that most are from."""
-    most = next(iter(images))
+    most = next((image for image in images if _AND_THEN not in image), None)
+    if most is None:
+        return "Run the whole grid in one image: launch it with another runs_root=DIR."
     place = "without an image" if most == NO_IMAGE else f"with the image {most[:12]}"
     odd = {record.task_id for image in images if image != most for record in images[image]}
     moved = _with_dependents(records.manifest, odd & records.records.keys())

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from mo_hpc.container.image import Image, identify, require_own_version
+from mo_hpc.container.image import Image, identify, require_this_suite
 from mo_hpc.container.script import DIGEST_VARIABLE, Bind, enter_script
-from mo_hpc.core.config import own_configs
+from mo_hpc.core.config import LAUNCHER_CONFIGS, configs_folder, own_configs
 from mo_hpc.core.execution import SiteConfig
 from mo_hpc.core.libraries import missing_libraries
 
@@ -80,18 +80,21 @@ def container_of(
     """
     if site.container is None or is_inside():
         return None
-    image = identify(Path(site.container), cache_root)
-    require_own_version(image.path)
-    configs = own_configs()
+    image = identify(site.container, cache_root)
+    require_this_suite(image)
+    settings = {
+        "MO_HPC_DATA": str(data_root),
+        "MO_HPC_CACHE": str(cache_root),
+        LAUNCHER_CONFIGS: str(configs_folder()),
+    }
+    if own := own_configs():
+        settings["MO_HPC_CONFIGS"] = str(own)
     binds = [
-        Bind(data_root),
-        Bind(cache_root, writable=True),
+        *(Bind(Path(folder), writable=name == "MO_HPC_CACHE") for name, folder in settings.items()),
         *(Bind(path.absolute(), writable=True) for path in writable),
         *(Bind(path.absolute()) for path in readable),
-        *(Bind(folder) for folder in [configs] if folder),
         *(_bind(word) for word in site.binds),
     ]
-    settings = {"MO_HPC_DATA": str(data_root), "MO_HPC_CACHE": str(cache_root)}
     return Container(image, tuple(binds), tuple(settings.items()), site.python or "python")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
@@ -13,9 +14,11 @@ from pathlib import Path
 import mo_hpc
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.files import canonical_json, read_json, sha256_file, write_json
+from mo_hpc.core.installation import code_sha256
 
 RUNTIMES = ("apptainer", "singularity")
 VERSION_LABEL = "mo_hpc.version"
+_CODE_LABEL = "mo_hpc.code_sha256"
 
 _WHERE = "site.container"
 _WORTH_A_WORD_BYTES = 2**28
@@ -39,24 +42,26 @@ class Image:
     modified_s: int
 
 
-def identify(path: Path, cache_root: Path) -> Image:
+def identify(name: str, cache_root: Path) -> Image:
     """Finds an image and its digest, which is computed once per file and kept in the cache.
 
     Raises:
         UserError: If there is no such file.
     """
-    path = path.expanduser().absolute()
-    if "://" in str(path) or not path.is_file():
-        raise _no_image(path)
+    path = Path(name).expanduser().absolute()
+    if "://" in name or not path.is_file():
+        raise _no_image(name, path)
     seen = path.stat()
     identity = [str(path), seen.st_size, seen.st_mtime_ns, seen.st_ino]
     key = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
     kept = cache_root / "images" / f"{key}.json"
-    if not kept.is_file():
+    digest = _kept_digest(kept)
+    if digest is None:
         if seen.st_size > _WORTH_A_WORD_BYTES:
             print(f"Hashing {path} (once per file) …", file=sys.stderr)
-        write_json(kept, {"path": str(path), "sha256": sha256_file(path)})
-    return Image(path, read_json(kept)["sha256"], seen.st_size, int(seen.st_mtime))
+        digest = sha256_file(path)
+        write_json(kept, {"path": str(path), "sha256": digest})
+    return Image(path, digest, seen.st_size, int(seen.st_mtime))
 
 
 def runtime() -> str | None:
@@ -64,38 +69,53 @@ def runtime() -> str | None:
     return next((found for name in RUNTIMES if (found := shutil.which(name))), None)
 
 
-def labels(path: Path) -> dict[str, str] | None:
-    """The labels of an image; None where nothing on this machine can read them."""
+@functools.cache
+def labels(image: Image) -> dict[str, str] | None:
+    """The labels of an image; None where there is nothing on this machine to read them.
+
+    Raises:
+        UserError: If the file is not an image.
+    """
     command = runtime()
     if command is None:
         return None
     try:
         told = subprocess.run(
-            [command, "inspect", "--json", "--labels", str(path)],
+            [command, "inspect", "--json", "--labels", str(image.path)],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             timeout=_INSPECT_TIMEOUT_S,
         )
-        found = json.loads(told.stdout)["data"]["attributes"]["labels"]
-    except (subprocess.SubprocessError, OSError, ValueError, KeyError):
+    except (subprocess.SubprocessError, OSError):
         return None
+    if told.returncode:
+        said = told.stderr.strip().splitlines()
+        raise UserError(
+            f"{image.path} is not an image: {said[-1] if said else 'it cannot be read'}",
+            where=_WHERE,
+            remedy="Build one with containers/build (docs/image.md), or correct the path.",
+        )
+    found = json.loads(told.stdout)["data"]["attributes"]["labels"]
     return {str(key): str(value) for key, value in (found or {}).items()}
 
 
-def require_own_version(path: Path) -> None:
-    """Checks that the suite inside is of the launcher's version; both read the same files.
+@functools.cache
+def require_this_suite(image: Image) -> None:
+    """Checks that the suite inside is the launcher's: both read the same files.
+
+    Other code of the same version is said, not refused: people who change the code know.
 
     Raises:
-        UserError: If it is of another, or the image is not of this suite.
+        UserError: If it is of another version, or the image is not of this suite.
     """
-    found = labels(path)
+    found = labels(image)
     if found is None:
         return
     inside = found.get(VERSION_LABEL)
     if inside is None:
         raise UserError(
-            f"{path} is not an image of mo_hpc: it lacks the label {VERSION_LABEL}.",
+            f"{image.path} is not an image of mo_hpc: it lacks the label {VERSION_LABEL}.",
             where=_WHERE,
             remedy="Build one with containers/build (docs/image.md).",
         )
@@ -106,15 +126,36 @@ def require_own_version(path: Path) -> None:
             remedy="Build the image again from this version (containers/build), or install "
             f"mo_hpc {inside} here.",
         )
+    if has_other_code(image):
+        print(
+            f"{image.path.name} holds other code than this mo_hpc {inside}: tasks run what is in "
+            "the image.\nTo have the same, build it again (containers/build).",
+            file=sys.stderr,
+        )
 
 
-def _no_image(path: Path) -> UserError:
-    if path.is_dir():
+def has_other_code(image: Image) -> bool:
+    """Whether the code inside differs from this; False where that cannot be told."""
+    inside = (labels(image) or {}).get(_CODE_LABEL)
+    return inside is not None and inside != code_sha256()
+
+
+def _kept_digest(kept: Path) -> str | None:
+    """The digest in the cache; None where it is missing or damaged."""
+    try:
+        digest = read_json(kept)["sha256"]
+    except (UserError, KeyError, TypeError):
+        return None
+    return digest if isinstance(digest, str) else None
+
+
+def _no_image(name: str, path: Path) -> UserError:
+    remedy = "Build it with containers/build (docs/image.md), or correct the path."
+    if "://" in name:
+        what = f"{name} is an address; only a file has a digest for the records."
+        remedy = f"Fetch it once: apptainer pull image.sif {name}"
+    elif path.is_dir():
         what = f"{path} is a folder; only a file has a digest for the records."
     else:
         what = f"There is no image {path}."
-    return UserError(
-        what,
-        where=_WHERE,
-        remedy="Build it with containers/build (docs/image.md), or correct the path.",
-    )
+    return UserError(what, where=_WHERE, remedy=remedy)

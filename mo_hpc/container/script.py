@@ -32,7 +32,12 @@ PASSED_ON = (
 )
 """Patterns of the environment variables that reach a process in an image; no others do."""
 
-_CREDENTIALS = ("SLURM_JWT", "*_TOKEN", "*_SECRET", "*_PASSWORD")
+_CREDENTIALS = (
+    "SLURM_JWT",
+    *(f"*_{word}" for word in ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")),
+)
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+"""Passed on by Apptainer itself; the first may hold a password, and tasks need no network."""
 
 _SCRIPT = """\
 #!/bin/bash
@@ -44,7 +49,7 @@ refuse() {{ echo "error: $1 $2" >&2; exit 2; }}
 
 runtime=$(command -v {first} || command -v {second}) ||
   refuse "Neither {first} nor {second} is on the path of $(uname -n)." \\
-         "Load it in site.setup, for example 'module load {first}'."
+         "Load it, for jobs in site.setup: 'module load {first}'."
 [ "$(stat -Lc '%s %Y' "$image" 2>/dev/null)" = '{size} {modified}' ] ||
   refuse "$image on $(uname -n) is not the file it was at the launch." \\
          "Launch again, with the image where all nodes see it."
@@ -66,7 +71,10 @@ done
 
 options=(--cleanenv --no-home)
 [ -e /dev/nvidiactl ] && options+=(--nv)
+unset {proxies}
 bind() {{ [ -e "$1" ] && options+=(--bind "$1:$1${{2:-}}"); }}
+# The current folder first: Apptainer's own bind of it would hide those below it.
+[ "$PWD" = / ] || bind "$PWD"
 {binds}
 [ -z "${{TMPDIR:-}}" ] || bind "$TMPDIR"
 exec "$runtime" -q exec "${{options[@]}}" "$image" {python} "$@"
@@ -120,6 +128,7 @@ def enter_script(
         size=image.size_bytes,
         modified=image.modified_s,
         credentials="|".join(_CREDENTIALS),
+        proxies=" ".join([*_PROXIES, *map(str.upper, _PROXIES)]),
         passed_on="|".join(PASSED_ON),
         settings="\n".join(
             f'export "${{prefix}}{key}"={shlex.quote(value)}' for key, value in inside.items()

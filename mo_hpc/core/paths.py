@@ -120,10 +120,9 @@ class RunPaths:
         """Where the scheduler and submitit put their own files."""
         return self.folder / "scheduler"
 
-    @property
-    def enter_image(self) -> Path:
-        """The script that starts Python in the site's image, for tasks and for people."""
-        return self.scheduler_logs / "enter_image"
+    def enter_image(self, name: str) -> Path:
+        """The script that starts Python in the site's image for the elements of an array."""
+        return self.scheduler_logs / f"{name}.enter"
 
     @property
     def tables(self) -> Path:
@@ -134,6 +133,11 @@ class RunPaths:
     def figures(self) -> Path:
         """The collector's figures."""
         return self.folder / "figures"
+
+    @property
+    def exports(self) -> Path:
+        """Models in the forms that other programs load, a folder for each export."""
+        return self.folder / "exports"
 
     @property
     def drawn_from(self) -> Path:

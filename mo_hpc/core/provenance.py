@@ -44,6 +44,16 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def made_in() -> str | None:
+    """The image this process is in: its sha256, else the id of its build; None outside of any.
+
+    An image that a person started does not know its own digest.
+    """
+    told: str | None = _code()["image_sha256"]
+    built: str | None = _code()["build_id"]
+    return told or (f"build {built}" if built else None)
+
+
 def utc_now() -> str:
     """The time now, ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -72,6 +82,7 @@ def _code() -> dict[str, Any]:
         "git": _git(),
         "lock_sha256": (built and built.lock_sha256) or _lock_sha256(),
         "image_sha256": os.environ.get("MO_HPC_IMAGE_SHA256"),
+        "build_id": built.id if built else None,
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }

@@ -6,13 +6,15 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mo_hpc.core.errors import UserError
 from mo_hpc.core.execution import Resources
-from mo_hpc.core.files import write_json
+from mo_hpc.core.files import read_json, write_json
 from mo_hpc.core.paths import TaskPaths
-from mo_hpc.core.provenance import slurm_job, utc_now
+from mo_hpc.core.provenance import made_in, slurm_job, utc_now
 from mo_hpc.executors.processes.machine import n_ranks
 
 ATTEMPT_SCHEMA_VERSION = 2
@@ -46,6 +48,7 @@ class Attempt:
             "node": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
             "pid": os.getpid(),
             "slurm": slurm_job(),
+            "made_in": made_in(),
             # A requeued task appends to the log of its first start.
             "log_offset": self.log_offset,
             "cores": n_ranks(self.resources) * self.resources.cpus_per_task,
@@ -76,6 +79,22 @@ def begin_attempt(
     )
     attempt.save(ended=None, exit_code=None)
     return attempt
+
+
+def images_so_far(paths: TaskPaths) -> list[str | None]:
+    """What `made_in` said in each attempt that the newest goes on from, and in that one, once.
+
+    An attempt that left no checkpoint left nothing of its image either.
+    """
+    numbers = paths.attempt_numbers()
+    if not paths.checkpoint_last.exists():
+        numbers = numbers[-1:]
+    found: dict[str | None, None] = {}
+    for number in numbers:
+        # One that was killed before it could say anything did nothing either.
+        with suppress(UserError):
+            found[read_json(paths.attempt(number) / "slurm.json").get("made_in")] = None
+    return list(found)
 
 
 def redirect_output(folder: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mo_hpc.container.entering import Container, container_of
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.files import write_atomic
 from mo_hpc.core.paths import RunPaths
-from mo_hpc.core.schema import RunConfig
+from mo_hpc.core.schema import DatasetConfig, RunConfig
+from mo_hpc.core.shell import pasteable
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.data.location import resolve_roots
+from mo_hpc.data.location import dataset_files, resolve_roots
 
 _TASKS_UNDER_THE_LAUNCH = ("inline", "local")
 
@@ -22,12 +23,14 @@ def launch_container(config: RunConfig) -> Container | None:
     Raises:
         UserError: If the image is not there or holds another version of the suite.
     """
-    files = [Path(config.foundation)] if config.foundation else []
+    if config.site.container is None:
+        return None
+    roots = resolve_roots(config.data_root, config.cache_root)
     return container_of(
         config.site,
-        *resolve_roots(config.data_root, config.cache_root),
+        *roots,
         writable=[Path(config.runs_root)],
-        readable=[path for path in files if path.is_file()],
+        readable=[*_foundation(config), *_linked(config.dataset, *roots)],
     )
 
 
@@ -39,50 +42,88 @@ def run_container(
     Raises:
         UserError: If the image is not there or holds another version of the suite.
     """
-    places = [task.runtime for task in tasks]
-    data_root, cache_root = resolve_roots(config.data_root, config.cache_root)
+    if config.site.container is None:
+        return None
+    # A grid has thousands of tasks and one or two places that they need.
+    places = {(task.runtime, task.dataset.config.name): task for task in tasks}.values()
     return container_of(
         config.site,
-        data_root,
-        cache_root,
-        writable=[run.folder, *(Path(place.cache_root) for place in places)],
-        readable=[
-            *(Path(place.data_root) for place in places),
-            *(Path(place.foundation_path) for place in places if place.foundation_path),
-        ],
+        *resolve_roots(config.data_root, config.cache_root),
+        writable=[run.folder, *(Path(task.runtime.cache_root) for task in places)],
+        readable=[path for task in places for path in _read_by(task)],
     )
 
 
-def enter_with_tasks(config: RunConfig, module: str, arguments: Sequence[str]) -> None:
+def enter_with_tasks(
+    container: Container | None, config: RunConfig, module: str, arguments: Sequence[str]
+) -> None:
     """Goes on inside the image where tasks are processes of this machine, as they run there.
 
+    Args:
+        container: The image with what is needed inside; None where the site has none.
+        config: The configuration.
+        module: What to go on with.
+        arguments: Its arguments; paths among them must be seen inside.
+
     Raises:
-        UserError: If the image is not there, or the executor's processes must be started in
-            it by MPI.
+        UserError: If the executor's processes must be started in the image by MPI.
     """
-    if config.site.container is None:
-        return
-    container = launch_container(config)
     if container is None:
         return
     if config.executor.name in _TASKS_UNDER_THE_LAUNCH:
         container.enter(["-m", module, *arguments])
     if config.executor.name == "mpi":
+        words = [f"site.container={container.image.path}", "--"]
+        inside = ["-m", "mpi4py.futures", "-m", module, *arguments]
         raise UserError(
             "The ranks of an MPI job are not in the image.",
             where="site.container, executor=mpi",
-            remedy="Start them in it:\nmpiexec -n 5 python -m mo_hpc.enter "
-            f"site.container={config.site.container} \\\n"
-            f"  -- -m mpi4py.futures -m mo_hpc.launch grid={config.grid.name} executor=mpi",
+            remedy="Start them in it:\n"
+            + pasteable("mpiexec -n 5 python -m mo_hpc.enter", [*words, *inside]),
         )
 
 
-def write_enter_script(run: RunPaths, config: RunConfig, tasks: Iterable[TaskSpec]) -> None:
-    """Writes the script that array elements start Python with, if the site has an image.
+def write_enter_script(
+    run: RunPaths, config: RunConfig, name: str, tasks: Iterable[TaskSpec]
+) -> None:
+    """Writes the script that the elements of an array start Python with, if there is an image.
+
+    Args:
+        run: The run.
+        config: Its configuration.
+        name: The name of the array.
+        tasks: The array's tasks.
 
     Raises:
         UserError: If the image is not there or holds another version of the suite.
     """
     if container := run_container(run, config, tasks):
-        path = run.enter_image.absolute()
+        path = run.enter_image(name).absolute()
         write_atomic(path, container.script(f"bash {path}"))
+
+
+def _foundation(config: RunConfig) -> Iterator[Path]:
+    if config.foundation and Path(config.foundation).is_file():
+        yield Path(config.foundation)
+        yield Path(config.foundation).resolve()
+
+
+def _read_by(task: TaskSpec) -> Iterator[Path]:
+    data_root, cache_root = Path(task.runtime.data_root), Path(task.runtime.cache_root)
+    yield data_root
+    if task.runtime.foundation_path:
+        yield Path(task.runtime.foundation_path)
+        yield Path(task.runtime.foundation_path).resolve()
+    yield from _linked(task.dataset.config, data_root, cache_root)
+
+
+def _linked(dataset: DatasetConfig, data_root: Path, cache_root: Path) -> Iterator[Path]:
+    """Where links in the data root lead: a link to what is not seen inside leads nowhere."""
+    try:
+        files = dataset_files(dataset, data_root, cache_root)
+    except UserError:
+        # Planning, or the task, says so.
+        return
+    for file in files:
+        if (target := file.resolve()) != file:
+            yield target

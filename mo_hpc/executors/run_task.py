@@ -16,7 +16,7 @@ from mo_hpc.core.ranks import ranks_from_environment
 from mo_hpc.core.record import Record, read_task, write_error, write_record
 from mo_hpc.core.registry import TASK_KINDS, load
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.executors.attempts import OutputSetter, begin_attempt
+from mo_hpc.executors.attempts import OutputSetter, begin_attempt, images_so_far
 from mo_hpc.executors.completion import is_done, unmet_needs
 from mo_hpc.executors.failures.classes import error_record, failure_class
 from mo_hpc.executors.locking import held
@@ -74,7 +74,8 @@ def _lead(
     attempt = begin_attempt(paths, task.resources, set_output)
     code = EXIT_INCOMPLETE
     try:
-        record = _execute(paths, task, show_progress=show_progress)
+        images = images_so_far(paths)
+        record = _execute(paths, task, show_progress=show_progress, images=images)
         assert record is not None, f"task kind '{task.kind}' returned no record on rank 0"
         write_record(paths, record)
         code = EXIT_DONE
@@ -99,10 +100,13 @@ def _follow(paths: TaskPaths, task: TaskSpec) -> int:
     return EXIT_DONE
 
 
-def _execute(paths: TaskPaths, task: TaskSpec, *, show_progress: bool) -> Record | None:
+def _execute(
+    paths: TaskPaths, task: TaskSpec, *, show_progress: bool, **further: Any
+) -> Record | None:
+    """Runs the task; what is stated further of its origin is added to the record."""
     # The task kind's module imports torch, which reads the thread settings once.
     set_threads(task.resources.cpus_per_task)
-    origin = provenance()
+    origin = provenance() | further
     require_libraries(TRAINING, for_what="Running a task")
     with without_known_notes():
         run: Any = load(TASK_KINDS, "kind", task.kind)

@@ -12,11 +12,13 @@ import pytest
 import mo_hpc
 from mo_hpc.container import entering, image
 from mo_hpc.container.entering import container_of, python_with
-from mo_hpc.container.image import identify, labels, require_own_version
+from mo_hpc.container.image import identify, labels, require_this_suite
 from mo_hpc.container.script import DIGEST_VARIABLE, Bind
+from mo_hpc.core.config import configs_folder
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.execution import SiteConfig
 from mo_hpc.core.files import sha256_file
+from mo_hpc.core.installation import code_sha256
 
 RUNTIME = """\
 #!{python}
@@ -26,7 +28,8 @@ if sys.argv[1] == "inspect":
     print(json.dumps({{"data": {{"attributes": {{"labels": labels}}}}}}))
 else:
     passed = {{k: v for k, v in os.environ.items() if k.startswith("APPTAINERENV_")}}
-    print(json.dumps({{"words": sys.argv[1:], "passed": passed}}))
+    proxy = os.environ.get("https_proxy")
+    print(json.dumps({{"words": sys.argv[1:], "passed": passed, "https_proxy": proxy}}))
 """
 
 
@@ -84,37 +87,78 @@ def binds(words):
 
 def test_an_image_is_hashed_once_and_again_when_it_changes(sif, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    first = identify(sif, cache)
+    first = identify(str(sif), cache)
     assert (first.sha256, first.size_bytes) == (sha256_file(sif), 8)
     monkeypatch.setattr(image, "sha256_file", lambda _: pytest.fail("hashed again"))
-    assert identify(sif, cache) == first
+    assert identify(str(sif), cache) == first
     monkeypatch.undo()
     sif.write_bytes(b"another")
-    assert identify(sif, cache).sha256 == sha256_file(sif) != first.sha256
-
-
-@pytest.mark.parametrize("name", ["absent.sif", ".", "docker://mo/hpc:1"])
-def test_what_is_no_file_is_refused(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"no image|folder") as caught:
-        identify(tmp_path / name, tmp_path / "cache")
-    assert "containers/build" in caught.value.remedy
+    assert identify(str(sif), cache).sha256 == sha256_file(sif) != first.sha256
 
 
 @pytest.mark.parametrize(
-    ("found", "said"), [({}, "not an image of mo_hpc"), ({image.VERSION_LABEL: "0.0.1"}, "0.0.1")]
+    ("name", "said", "remedy"),
+    [
+        ("absent.sif", "There is no image", "containers/build"),
+        (".", "is a folder", "containers/build"),
+        ("docker://mo/hpc:1", "is an address", "apptainer pull image.sif docker://mo/hpc:1"),
+    ],
 )
-def test_an_image_of_another_version_is_refused(runtime, sif, monkeypatch, found, said):
-    require_own_version(sif)
-    monkeypatch.setenv("LABELS", json.dumps(found))
-    with pytest.raises(UserError, match=said):
-        require_own_version(sif)
+def test_what_is_no_file_is_refused(tmp_path, monkeypatch, name, said, remedy):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        identify(name, tmp_path / "cache")
+    assert said in caught.value.what
+    assert remedy in caught.value.remedy
 
 
-def test_without_a_runtime_here_the_labels_are_unknown(sif, monkeypatch):
+def test_a_damaged_digest_in_the_cache_is_made_again(sif, tmp_path):
+    cache = tmp_path / "cache"
+    first = identify(str(sif), cache)
+    (kept,) = (cache / "images").iterdir()
+    kept.write_text('{"sha256": ')
+    assert identify(str(sif), cache) == first
+    kept.write_text("[]")
+    assert identify(str(sif), cache) == first
+
+
+@pytest.fixture
+def image_with(runtime, sif, tmp_path, monkeypatch):
+    """An image file of its own for each set of labels, which are read once per file."""
+
+    def make(**labels):
+        sif.write_bytes(json.dumps(labels).encode())
+        monkeypatch.setenv("LABELS", json.dumps({f"mo_hpc.{k}": v for k, v in labels.items()}))
+        return identify(str(sif), tmp_path / "cache")
+
+    return make
+
+
+def test_an_image_of_another_version_is_refused(image_with, capsys):
+    require_this_suite(image_with(version=mo_hpc.__version__, code_sha256=code_sha256()))
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="not an image of mo_hpc"):
+        require_this_suite(image_with(other="1"))
+    with pytest.raises(UserError, match=r"holds mo_hpc 0\.0\.1"):
+        require_this_suite(image_with(version="0.0.1"))
+
+
+def test_other_code_of_the_same_version_is_said(image_with, capsys):
+    require_this_suite(image_with(version=mo_hpc.__version__, code_sha256="0"))
+    assert "holds other code than this mo_hpc" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_image_is_refused_in_the_runtimes_words(sif, runtime, tmp_path):
+    runtime.write_text("#!/bin/bash\necho 'FATAL: unknown image format' >&2; exit 255\n")
+    with pytest.raises(UserError, match="is not an image: FATAL: unknown image format"):
+        require_this_suite(identify(str(sif), tmp_path / "cache"))
+
+
+def test_without_a_runtime_here_the_labels_are_unknown(sif, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert labels(sif) is None
-    require_own_version(sif)
+    found = identify(str(sif), tmp_path / "cache")
+    assert labels(found) is None
+    require_this_suite(found)
 
 
 # -- what is seen inside ---------------------------------------------------------------
@@ -139,13 +183,17 @@ def test_only_named_variables_reach_it(container):
         "PYTHONPATH": "/elsewhere",
         "HF_TOKEN": "secret",
         "SLURM_JWT": "secret",
-        "MO_HPC_API_TOKEN": "secret",
+        "MO_HPC_API_KEY": "secret",
     }
     passed = told(container(), **given)["passed"]
     inside = {key.removeprefix("APPTAINERENV_"): value for key, value in passed.items()}
     wanted = list(given)[:5]
     assert {key: inside.get(key) for key in wanted} == {key: given[key] for key in wanted}
     assert not inside.keys() & {*list(given)[5:], "SLURM_FORGED", "PATH", "HOME"}
+
+
+def test_proxies_which_the_runtime_would_pass_on_are_taken_away(container):
+    assert told(container(), https_proxy="http://me:secret@there:1")["https_proxy"] is None
 
 
 def test_the_digest_and_the_roots_are_set_inside(container, sif, tmp_path):
@@ -155,20 +203,39 @@ def test_the_digest_and_the_roots_are_set_inside(container, sif, tmp_path):
     assert passed["APPTAINERENV_MO_HPC_DATA"] == str(tmp_path / "data")
 
 
-def test_folders_are_bound_where_they_are(container, tmp_path):
+def test_folders_are_bound_where_they_are(container, tmp_path, monkeypatch):
     runs = tmp_path / "data" / "my runs"
     model = tmp_path / "a.model"
     model.write_text("")
+    monkeypatch.chdir(tmp_path)
     found = container(writable=[runs], readable=[model, tmp_path / "gone"], binds=("/var:ro",))
+    configs = configs_folder()
     assert binds(told(found, TMPDIR="")["words"]) == [
-        f"{model}:{model}:ro",
-        f"{tmp_path}/cache:{tmp_path}/cache",
-        f"{tmp_path}/data:{tmp_path}/data:ro",
-        # Inside a folder that is read-only, and after it.
-        f"{runs}:{runs}",
-        "/var:/var:ro",
+        # The current folder first, or it would hide what is read-only below it.
+        f"{tmp_path}:{tmp_path}",
+        *sorted(
+            [
+                f"{model}:{model}:ro",
+                f"{tmp_path}/cache:{tmp_path}/cache",
+                f"{tmp_path}/data:{tmp_path}/data:ro",
+                # Inside a folder that is read-only, and after it.
+                f"{runs}:{runs}",
+                "/var:/var:ro",
+                f"{configs}:{configs}:ro",
+            ],
+            key=lambda bind: Path(bind.partition(":")[0]),
+        ),
     ]
     assert runs.is_dir(), "what may be written is made"
+
+
+def test_own_configurations_are_found_inside_through_a_link(container, tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("MO_HPC_CONFIGS", str(tmp_path / "link"))
+    answer = told(container())
+    assert answer["passed"]["APPTAINERENV_MO_HPC_CONFIGS"] == str(tmp_path / "real")
+    assert f"{tmp_path}/real:{tmp_path}/real:ro" in binds(answer["words"])
 
 
 def test_a_folder_for_temporary_files_comes_along(container, tmp_path):

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from runs import manifest_of, run_config
 
 from mo_hpc.core.failure import EXPLANATIONS, FAILURE_CLASSES
 from mo_hpc.core.files import append_line, write_json
@@ -14,7 +15,6 @@ from mo_hpc.executors.failures.diagnosis import Diagnostician
 from mo_hpc.executors.resubmission import current_states
 from mo_hpc.executors.run_task import run_task
 from mo_hpc.executors.slurm.ledger import Ledger
-from runs import manifest_of, run_config
 
 OVER_MEMORY = """\
 slurmstepd-n3: error: StepId=378.0 exceeded memory limit (335142912 > 268435456), being killed

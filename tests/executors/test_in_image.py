@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ from mo_hpc.core.errors import UserError, run_command
 from mo_hpc.core.files import read_json, read_lines, sha256_file, write_json
 from mo_hpc.core.record import read_record
 from mo_hpc.core.schema import RunConfig, validated
-from mo_hpc.executors.in_image import enter_with_tasks, run_container
+from mo_hpc.executors.in_image import enter_with_tasks, launch_container, run_container
 from mo_hpc.executors.slurm.executor import SlurmExecutor
 
 
@@ -61,25 +62,38 @@ def test_a_launch_goes_inside_where_tasks_are_its_own_processes(
 
 def test_a_launch_of_arrays_stays_outside(entered, stand_in_runtime):
     commands, _ = entered
-    enter_with_tasks(config_of("executor=slurm", *stand_in_runtime.words()), "mo_hpc.launch", ())
+    config = config_of("executor=slurm", *stand_in_runtime.words())
+    enter_with_tasks(launch_container(config), config, "mo_hpc.launch", ())
     assert not commands
 
 
 def test_ranks_must_be_started_inside(stand_in_runtime):
     config = config_of("executor=mpi", *stand_in_runtime.words())
+    words = ["grid=demo", "axes.element=[W]", "train.max_epochs=1"]
     with pytest.raises(UserError, match="not in the image") as caught:
-        enter_with_tasks(config, "mo_hpc.launch", ())
-    assert "mpiexec -n 5 python -m mo_hpc.enter site.container=" in caught.value.remedy
+        enter_with_tasks(launch_container(config), config, "mo_hpc.launch", words)
+    _, _, command = caught.value.remedy.partition("\n")
+    image = f"site.container={stand_in_runtime.image}"
+    assert shlex.split(command.replace("\\\n", " ")) == [
+        *["mpiexec", "-n", "5", "python", "-m", "mo_hpc.enter"],
+        *(image, "--", "-m", "mpi4py.futures", "-m", "mo_hpc.launch"),
+        *words,
+    ]
 
 
-def test_retrying_goes_inside_as_the_launch_did(entered, run, make_task, stand_in_runtime):
+def test_retrying_goes_inside_as_the_launch_did(
+    entered, run, make_task, stand_in_runtime, tmp_path, monkeypatch
+):
     commands, replaced = entered
     write_json(run.manifest, manifest_of([make_task("a")]).model_dump(mode="json"))
     config = config_of("executor=local", *stand_in_runtime.words())
     run.config.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(replaced):
-        retry.main([f"run={run.folder}", "a"])
-    assert commands[0][-4:] == ["-m", "mo_hpc.retry", f"run={run.folder}", "a"]
+        retry.main([f"run={run.folder.name}", "a"])
+    assert commands[0][-4:] == ["-m", "mo_hpc.retry", "a", f"run={run.folder}"]
+    assert f"bind {run.folder}\n" in commands[0][2]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_tables_are_made_inside_where_the_host_lacks_libraries(
@@ -173,10 +187,11 @@ def test_records_of_an_array_name_the_image(victim, run, stand_in_runtime):
     victim.wait_done("a")
     record = read_record(run.task("a"))
     assert record.provenance["image_sha256"] == sha256_file(stand_in_runtime.image)
-    script = run.enter_image.read_text()
+    (submission,) = victim.submissions()
+    script = run.enter_image(submission.name).read_text()
     assert f"bind {run.folder}" in script
     tried = subprocess.run(
-        ["bash", run.enter_image, "-c", "print('inside')"],
+        ["bash", run.enter_image(submission.name), "-c", "print('inside')"],
         capture_output=True,
         text=True,
         check=False,
@@ -228,3 +243,18 @@ def test_the_tasks_own_places_are_seen_inside(run, make_task, stand_in_runtime, 
     found = {str(each.path): each.writable for each in run_container(run, config, [task]).binds}
     expected = {"/far/data": False, "/far/cache": True, "/m.pt": False, str(run.folder): True}
     assert expected.items() <= found.items()
+
+
+def test_data_are_seen_inside_where_links_lead(stand_in_runtime, tmp_path, monkeypatch):
+    """The usual layout: a small data folder whose entries link to a large file system."""
+    far, data = tmp_path / "far", tmp_path / "data"
+    config = config_of(*stand_in_runtime.words(), "dataset=mo420_replica", f"data_root={data}")
+    for pattern in config.dataset.files:
+        place = far / pattern
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("")
+    data.mkdir()
+    for entry in far.iterdir():
+        (data / entry.name).symlink_to(entry)
+    seen = {each.path for each in launch_container(config).binds}
+    assert {far / pattern for pattern in config.dataset.files} <= seen

@@ -1,6 +1,7 @@
 """What a launch and the job that follows submit again, with what, and where not."""
 
 import pytest
+from runs import manifest_of, run_config
 
 from mo_hpc.core.errors import WorkIncomplete
 from mo_hpc.core.execution import Resources, SiteConfig
@@ -12,7 +13,6 @@ from mo_hpc.executors.slurm.ledger import Ledger
 from mo_hpc.executors.slurm.limits import cluster_limits, selectable_nodes
 from mo_hpc.plan.reconcile import Wish
 from mo_hpc.plan.state import Diagnosis
-from runs import manifest_of, run_config
 
 BY_HAND, BY_ITSELF = Wish(), Wish(by_hand=False)
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from faults import Victim
+from runs import run_config
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.execution import Resources
@@ -17,7 +18,6 @@ from mo_hpc.executors.slurm import sbatch
 from mo_hpc.executors.slurm.executor import SlurmExecutor
 from mo_hpc.executors.slurm.ledger import Ledger
 from mo_hpc.executors.slurm.sbatch import Refused
-from runs import run_config
 
 TIMED_OUT = "Batch job submission failed: Socket timed out on send/recv operation"
 FULL = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mo_hpc
 from mo_hpc.container.entering import Container, container_of
-from mo_hpc.container.image import RUNTIMES, labels, runtime
+from mo_hpc.container.image import RUNTIMES, has_other_code, labels
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.data.location import resolve_roots
@@ -42,10 +42,13 @@ def container_findings(config: RunConfig) -> Iterator[Finding]:
     image = container.image
     size = f"{image.size_bytes / 1e9:.2f} GB"
     yield _GROUP.ok("image", f"{image.path}, {size}, sha256 {image.sha256}")
-    command = runtime()
-    if command is None or labels(image.path) is None:
-        yield _GROUP.not_checked(
-            "image inside", f"no {' or '.join(RUNTIMES)} on this machine reads its labels"
+    if labels(image) is None:
+        yield _GROUP.not_checked("image inside", f"no {' or '.join(RUNTIMES)} on this machine")
+    elif has_other_code(image):
+        yield _GROUP.warning(
+            "image inside",
+            f"mo_hpc {mo_hpc.__version__} as here, but other code of it",
+            "Build the image again from this code: containers/build.",
         )
     else:
         yield _GROUP.ok("image inside", f"mo_hpc {mo_hpc.__version__}, as here")

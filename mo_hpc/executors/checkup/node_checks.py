@@ -147,7 +147,7 @@ def _folder(outcome: Outcome, image: Path | None) -> Finding:
     return _GROUP.problem(
         "runs_root shared",
         f"the batch script sees the folder; it is not seen {inside}",
-        _bind("runs_root", image),
+        _bind("the folder of runs_root", image),
     )
 
 

@@ -145,8 +145,9 @@ def _submit(config: RunConfig, folder: Path, paths: list[Path]) -> str:
     module = "mo_hpc.executors.checkup.probe"
     run = RunPaths(folder)
     if container := site_container(config, folder):
-        write_atomic(run.enter_image, container.script(f"bash {run.enter_image}"))
-    command = f"{python_command(run, config.site)} -u -m {module} {shlex.join(words)}"
+        script = run.enter_image(folder.name)
+        write_atomic(script, container.script(f"bash {script}"))
+    command = f"{python_command(run, config.site, folder.name)} -u -m {module} {shlex.join(words)}"
     return submit_array(folder, command, 1, parameters)
 
 

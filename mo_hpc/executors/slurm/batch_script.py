@@ -30,10 +30,10 @@ _NO_MPS = "! command -v nvidia-cuda-mps-control >/dev/null"
 _OWN_ID = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 
 
-def python_command(run: RunPaths, site: SiteConfig) -> str:
-    """The shell words that start Python on a compute node."""
+def python_command(run: RunPaths, site: SiteConfig, name: str) -> str:
+    """The shell words that start Python on a compute node, for the array of this name."""
     if site.container:
-        return shlex.join(["bash", str(run.enter_image.absolute())])
+        return shlex.join(["bash", str(run.enter_image(name).absolute())])
     return site.python or shlex.quote(sys.executable)
 
 
@@ -133,7 +133,7 @@ def element_command(run: RunPaths, config: RunConfig, name: str, at_once: int) -
         words.append("--share-gpus")
     words += [f"--warning-s={site.signal_before_end_s}", f"--max-requeues={site.max_requeues}"]
     module = "mo_hpc.executors.slurm.element"
-    return f"{python_command(run, site)} -u -m {module} {shlex.join(words)}"
+    return f"{python_command(run, site, name)} -u -m {module} {shlex.join(words)}"
 
 
 def array_script(

@@ -73,7 +73,6 @@ class SlurmExecutor:
         wanted = [task for task in not_done(self._run, tasks) if task.id not in found.jobs]
         jobs = {task_id: row.job_id for task_id, row in found.jobs.items()}
         follow = partial(self._submit_follower, found.followers, limits)
-        write_enter_script(self._run, self._config, tasks)
         try:
             submitted = self._submit_arrays(wanted, jobs, limits, _room(limits, found))
         except UserError:
@@ -180,6 +179,7 @@ class SlurmExecutor:
         name = self._ledger.intend(
             self._label(array), [[task.id for task in element] for element in array.elements]
         )
+        write_enter_script(self._run, self._config, name, array.tasks)
         try:
             job_id = submit_array(
                 self._run.scheduler_logs.absolute(),
