@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from mo_hpc.core import config, registry, schema
+from mo_hpc.core import config, design, registry, schema
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "mo_hpc"
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "training": {"core", "data", "grid", "metrics", "plan"},
     "analysis": {"core", "data", "grid", "metrics", "plan"},
     "regression": {"core", "data", "grid", "metrics", "plan"},
+    "exports": {"core", "data", "metrics", "training"},
     "watch": {"core", "plan", "executors"},
     "selfchecks": {"core", "data", "metrics", "plan", "executors", "training"},
 }
@@ -268,6 +269,8 @@ SCHEMAS = {
     "executor": schema.ExecutorConfig,
     "site": schema.SiteConfig,
     "retry": schema.RetryConfig,
+    "design": design.DesignConfig,
+    "vasp": design.VaspConfig,
 }
 
 

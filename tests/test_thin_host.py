@@ -167,6 +167,16 @@ REFUSED = {
         "Generating data needs libraries that this Python lacks: ase, matscipy, numpy, scipy.",
         "apptainer run IMAGE data build demo cache_root=elsewhere",
     ),
+    "design": (
+        ("mo_hpc.data", "build", "mo420"),
+        "Writing structures needs libraries that this Python lacks: ase, matscipy, numpy, scipy.",
+        "apptainer run IMAGE data build mo420",
+    ),
+    "data gather": (
+        ("mo_hpc.data", "gather", "mo420", "folder=mine"),
+        "Reading runs needs libraries that this Python lacks: ase, matscipy, numpy, scipy.",
+        "apptainer run IMAGE data gather mo420 folder=mine",
+    ),
     "data trust": (
         ("mo_hpc.data", "trust", "my.model", "cache_root=elsewhere", "--yes"),
         "Looking into a model needs libraries that this Python lacks: torch, mace, e3nn",

@@ -1,4 +1,4 @@
-"""``python -m mo_hpc.data``: list, fetch, check, build and trust."""
+"""``python -m mo_hpc.data``: list, fetch, check, build, gather and trust."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from mo_hpc.data.location import resolve_roots
 _ROOTS = ("data_root", "cache_root")
 
 _FILE_KEYS = ("energy_key", "forces_key")
+_FOLDER = "folder"
 
 _DESCRIPTION = """\
 Datasets and pretrained models: what there is, where it comes from and whether
@@ -36,6 +37,8 @@ words of the form key=value, after the name:
                    (default: REF_energy)
   forces_key=NAME  check FILE: where they carry the forces in eV/Å
                    (default: REF_forces)
+  folder=DIR       build and gather a design: where its structures' folders lie
+                   (default: calculations/NAME)
 
 examples:
   python -m mo_hpc.data list
@@ -44,9 +47,12 @@ examples:
   python -m mo_hpc.data check nbmotaw
   python -m mo_hpc.data check my_frames.xyz energy_key=energy forces_key=forces
   python -m mo_hpc.data build demo
+  python -m mo_hpc.data build mo420
+  python -m mo_hpc.data gather mo420 --partial
   python -m mo_hpc.data trust data/foundation/my.model
 
-exit status: 0 done, 1 errors were found in the data, 2 the input is wrong
+exit status: 0 done, 1 errors were found in the data or runs are not finished,
+2 the input is wrong
 """
 
 
@@ -97,7 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     add("check", _check, "look for errors in a dataset or file, and index a dataset").target(
         "NAME|FILE"
     ).flag("--json", "one JSON document on stdout").flag("--all", "show every finding").words()
-    add("build", _build, "make a dataset that is computed on the spot").target("NAME").words()
+    add("build", _build, "make a dataset on the spot, or write a design's structures").target(
+        "NAME"
+    ).words()
+    add("gather", _gather, "read the finished runs of a design into datasets").target("NAME").flag(
+        "--partial", "leave out the structures without a finished, converged run"
+    ).words()
     add("trust", _trust, "accept a model file by its hash, so that it may be opened").target(
         "FILE"
     ).flag("--yes", "accept without asking").words()
@@ -224,13 +235,43 @@ def _refuse_file_keys(dataset: str, values: dict[str, str]) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from mo_hpc.core.config import dataset_config
+    from mo_hpc.core.config import dataset_config, names
+    from mo_hpc.core.design import design_config, vasp_config
+
+    if options.target in names("design"):
+        folder = _design_folder(options)
+        _require_readers("Writing structures", "build", options)
+        from mo_hpc.data.design.folder import write_design
+
+        design = design_config(options.target)
+        print(write_design(design, vasp_config(design.vasp), folder))
+        return EXIT_DONE
     from mo_hpc.data.build import build_dataset
 
     _, cache_root = _roots(_values(options))
     _require_readers("Generating data", "build", options)
     print(build_dataset(dataset_config(options.target), cache_root))
     return EXIT_DONE
+
+
+def _gather(options: argparse.Namespace) -> int:
+    from mo_hpc.core.design import design_config, vasp_config
+
+    design = design_config(options.target)
+    folder = _design_folder(options)
+    data_root, _ = _roots(_values(options, _FOLDER))
+    _require_readers("Reading runs", "gather", options)
+    from mo_hpc.data.design.gather import gather
+
+    settings = vasp_config(design.vasp)
+    print(gather(design, settings, folder, data_root, partial=options.partial))
+    return EXIT_DONE
+
+
+def _design_folder(options: argparse.Namespace) -> Path:
+    """Where the structures' folders of a design lie."""
+    given = _values(options, _FOLDER).get(_FOLDER)
+    return Path(given or Path("calculations") / options.target).expanduser()
 
 
 def _trust(options: argparse.Namespace) -> int:

@@ -22,7 +22,10 @@ def build_dataset(config: DatasetConfig, cache_root: Path) -> Path:
         raise UserError(
             f"Dataset '{config.name}' is not generated, so it cannot be built.",
             where=f"dataset={config.name}",
-            valid=[name for name in names("dataset") if dataset_config(name).generator],
+            valid=[
+                *(name for name in names("dataset") if dataset_config(name).generator),
+                *names("design"),
+            ],
             remedy=config.source.how_to_get,
         )
     generate: Callable[[Path], None] = load(GENERATORS, "generator", config.generator)

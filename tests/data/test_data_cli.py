@@ -84,7 +84,10 @@ def test_check_of_a_file_ends_with_1_if_it_has_errors(
         (("check", "nosuch"), "nosuch"),
         (("check", "demo", "dataroot=x"), "data_root"),
         (("check", "demo", "loose"), "key=value"),
-        (("build", "mo420"), "demo"),
+        (("build", "nbmotaw"), "demo, mo420"),
+        (("build", "demo", "folder=x"), "folder"),
+        (("gather", "demo"), "mo420"),
+        (("gather", "mo420"), "data build mo420"),
         (("build", "nosuch"), "nosuch"),
         (("fetch", "mo420"), "on request"),
         (("trust", "nosuch.model"), "does not exist"),
@@ -172,7 +175,7 @@ def test_words_may_stand_before_and_after_options(
 
 
 def test_help_of_every_command_teaches_and_imports_nothing_heavy() -> None:
-    for words in ([], ["list"], ["fetch"], ["check"], ["build"], ["trust"]):
+    for words in ([], ["list"], ["fetch"], ["check"], ["build"], ["gather"], ["trust"]):
         code = (
             "import sys, runpy\n"
             f"sys.argv = ['mo_hpc.data', *{words!r}, '--help']\n"
