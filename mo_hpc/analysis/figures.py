@@ -12,17 +12,21 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mo_hpc.analysis.calibration_curves import calibration_curves
+from mo_hpc.analysis.committees import committee_tasks, read_committees
 from mo_hpc.analysis.few_shot import thresholds_of
 from mo_hpc.analysis.few_shot_curves import few_shot_curves
 from mo_hpc.analysis.learning_curves import Curve, learning_curves
 from mo_hpc.analysis.lodo_bars import lodo_bars
 from mo_hpc.analysis.notes import caption, named_labels
 from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
+from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.settings import (
     FOLD,
     LODO,
     SETTINGS,
+    SHOTS,
     described,
     groups,
     ordered,
@@ -32,9 +36,7 @@ from mo_hpc.analysis.settings import (
     varying,
 )
 from mo_hpc.analysis.style import figure_paths, publication_style, write_figure
-from mo_hpc.core.errors import UserError
 from mo_hpc.core.files import read_lines, sha256_file
-from mo_hpc.metrics.predictions import Predictions
 
 _ROWS_OF_FORCES = ("paradigm", "energy_reference")
 _MOST_OF_A_FOLD = 10
@@ -140,6 +142,7 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
         # One of them for each number of shots would say less than their curve.
         *_force_figures(records, results[results["protocol"] != "few_shot"], settings),
         *_few_shot_figures(records, results[results["protocol"] == "few_shot"], settings),
+        *_committee_figures(records, results, settings),
         *_curve_figures(records, frame[frame["paradigm"] != "zero_shot"], settings),
     ]
 
@@ -204,6 +207,32 @@ def _few_shot_figures(
         yield from study.figure("few_shot", text, draw, one_by_one=False)
 
 
+def _committee_figures(
+    records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
+) -> Iterator[FigureFile]:
+    """One figure for each combination of settings in which folds have enough seeds."""
+    naming = [*(varying(frame, settings) or ["paradigm"]), SHOTS]
+    text = "Error of a committee of seeds against its spread, bins of equal number"
+    for values, tasks in groups(frame, [*settings, SHOTS]):
+        chosen = committee_tasks(tasks, settings)
+        if chosen:
+            members = pd.concat([rows for _, rows in chosen])
+            name, description = _name(values, naming if tasks[SHOTS].any() else naming[:-1])
+            yield FigureFile(
+                folder=records.run.figures,
+                name=f"committee_{name}",
+                caption=_caption(records, members, f"{text}: {description}"),
+                tasks=tuple(members["task_id"]),
+                draw=partial(_draw_committees, records, chosen),
+            )
+
+
+def _draw_committees(
+    records: RunRecords, chosen: Sequence[tuple[Mapping[str, Any], pd.DataFrame]]
+) -> Figure:
+    return calibration_curves(read_committees(records, chosen))
+
+
 def _curve_figures(
     records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
 ) -> Iterator[FigureFile]:
@@ -224,7 +253,7 @@ def _first_of_each_fold(frame: pd.DataFrame) -> pd.DataFrame:
 def _draw_forces(records: RunRecords, frame: pd.DataFrame) -> Figure:
     return force_parity(
         [
-            (shown(values["paradigm"]), _test_predictions(records, tasks))
+            (shown(values["paradigm"]), test_predictions(records, tasks))
             for values, tasks in groups(frame, ["paradigm"])
         ]
     )
@@ -258,26 +287,11 @@ def _folds(records: RunRecords, frame: pd.DataFrame) -> list[Fold]:
             Fold(
                 protocol=str(values["protocol"]),
                 element=str(values["element"]),
-                predictions=tuple(_test_predictions(records, tasks)),
+                predictions=tuple(test_predictions(records, tasks)),
                 offset_removed_mae_mev_per_atom=float(removed.mean()) if len(removed) else None,
             )
         )
     return folds
-
-
-def _test_predictions(records: RunRecords, frame: pd.DataFrame) -> list[Predictions]:
-    """The test frames' predictions, after the file's hash was compared with the record's."""
-    found = []
-    for task_id in frame["task_id"]:
-        path = records.run.task(task_id).predictions
-        if not path.is_file() or sha256_file(path) != records.records[task_id].predictions_sha256:
-            raise UserError(
-                "The predictions are not the file that the task's record was made from.",
-                where=str(path),
-                remedy="Remove the task's metrics.json and launch again; the task is redone.",
-            )
-        found.append(Predictions.load(path).only("test"))
-    return found
 
 
 def _name(values: Mapping[str, Any], naming: Sequence[str]) -> tuple[str, str]:

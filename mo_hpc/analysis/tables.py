@@ -2,7 +2,7 @@
 
 Which tables there are follows from the tasks: IID tasks make Table 1, folds of held-out
 elements Table 2 for each combination of settings and one comparison of them all, few-shot folds
-their curves as a table.
+their curves as a table, and several seeds of a fold a committee.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 
 from mo_hpc.analysis import reference_values
 from mo_hpc.analysis.aggregate import METRICS, SUFFIXES, counts, fold_means, mean_and_std
+from mo_hpc.analysis.committees import committee_tables
 from mo_hpc.analysis.few_shot import few_shot_tables
 from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, notes, origin
@@ -52,6 +53,7 @@ def make_tables(records: RunRecords) -> list[Table]:
     few_shot = results[results["protocol"] == "few_shot"]
     if len(few_shot):
         tables.extend(few_shot_tables(records, few_shot, settings))
+    tables.extend(committee_tables(records, results, settings))
     if frame["is_foundation"].any():
         tables.append(foundation_table(records, frame[frame["is_foundation"]]))
     mixed = mixed_images(records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -22,6 +22,7 @@ _WIDTH = 80
 _WITHOUT_DECIMALS_FROM = 100
 _FORCE = "force_mae_mev_per_ang_component"
 _ENERGIES = tuple(f"energy_mae_mev_per_atom{suffix}" for suffix in SUFFIXES)
+_MAGNITUDES = ("_spread", "_rmse")
 _COUNTS = ("n_done", "n_folds")
 _ROOM_FOR_SETTINGS = 24
 _HEADINGS = ("E MAE", "offset\nremoved", "linear", "F MAE")
@@ -30,15 +31,16 @@ _HEADINGS = ("E MAE", "offset\nremoved", "linear", "F MAE")
 def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
     """Prints the comparison of all settings, and says where everything else is."""
     console = Console(width=_WIDTH, highlight=False)
+    shown_tables: dict[str, Callable[[Table], list[list[str]]]] = {
+        "table1_iid": _iid_rows,
+        "lodo_comparison": _lodo_rows,
+        "few_shot": _iid_rows,
+        "few_shot_thresholds": _all_rows,
+        "committee": _committee_rows,
+    }
     for table in tables:
-        if table.name == "table1_iid":
-            _print(console, table, _iid_rows(table))
-        elif table.name == "lodo_comparison":
-            _print(console, table, _lodo_rows(table))
-        elif table.name == "few_shot":
-            _print(console, table, _iid_rows(table))
-        elif table.name == "few_shot_thresholds":
-            _print(console, table, [table.titles, *table.cells()])
+        if table.name in shown_tables:
+            _print(console, table, shown_tables[table.name](table))
     console.print(
         "E in meV/atom, F in meV/Å by component, mean ± std. Offset removed: after one\n"
         "coefficient per element and host fitted to the test errors themselves. Linear\n"
@@ -79,6 +81,18 @@ def _lodo_rows(table: Table) -> list[list[str]]:
             count = str(row[f"{protocol}_n_folds"])
             rows.append([*cells, shown(protocol), count, *_errors(row, f"{protocol}_")])
     return rows
+
+
+def _all_rows(table: Table) -> list[list[str]]:
+    return [table.titles, *table.cells()]
+
+
+def _committee_rows(table: Table) -> list[list[str]]:
+    """Rank correlations of each fold, without spreads and errors."""
+    kept = [
+        place for place, column in enumerate(table.columns) if not column.key.endswith(_MAGNITUDES)
+    ]
+    return [[row[place] for place in kept] for row in _all_rows(table)]
 
 
 def _leading(table: Table) -> tuple[list[str], list[list[str]]]:

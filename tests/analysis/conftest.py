@@ -139,6 +139,7 @@ def _task(axes: dict[str, Any], task_id: str, *, stage: str) -> TaskSpec:
     paradigm = axes.get("paradigm", "scratch")
     preset = {key: value for key, value in load_named("train", "demo").items() if key != "defaults"}
     preset["energy_reference"] = axes.get("energy_reference", "average")
+    preset["seed"] = axes.get("seed", preset["seed"])
     return TaskSpec(
         id=task_id,
         digest=digest([stage, axes]),

@@ -1,0 +1,137 @@
+"""Committee uncertainty: does the spread of models that differ in the seed tell their error?
+
+The committee's answer is the mean over its members; its spread is the sample standard deviation
+over them, and its error that of the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mo_hpc.metrics.energies import MEV_PER_EV, root_mean_square
+from mo_hpc.metrics.predictions import Predictions
+
+FEWEST_MEMBERS = 3
+"""Members below which a spread is no more than a coin's toss."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uncertainty:
+    """What a committee says of its error, and its error.
+
+    Attributes:
+        spread: Sample standard deviation over the members, shape (n,).
+        error: Length of the error of the members' mean, in the same unit, shape (n,).
+    """
+
+    spread: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+    @property
+    def rank_correlation(self) -> float | None:
+        """Spearman's rank correlation of spread and error; None where one of them is constant."""
+        ranks = [_average_ranks(values) for values in (self.spread, self.error)]
+        if any(np.unique(each).size <= 1 for each in ranks):
+            return None
+        return float(np.asarray(np.corrcoef(ranks))[0, 1])
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """Values of like spread.
+
+    Attributes:
+        n: How many.
+        spread: Root mean square of their spreads.
+        rmse: Root mean square of their errors; of a calibrated committee about the spread.
+    """
+
+    n: int
+    spread: float
+    rmse: float
+
+
+def force_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
+    """Spread and error of the force vector of each atom with label forces, in meV/Å.
+
+    The spread is the square root of the sample variances of the three components, summed, so
+    that its square compares with the squared length of the error vector.
+
+    Args:
+        members: Predictions of the same frames by at least two models.
+
+    Raises:
+        ValueError: If there are fewer than two, or their frames differ.
+    """
+    _require_same_frames(members)
+    forces = MEV_PER_EV * np.stack([each.forces_pred_ev_per_ang for each in members])
+    reference = MEV_PER_EV * members[0].forces_ref_ev_per_ang
+    return Uncertainty(
+        spread=np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1)),
+        error=np.linalg.norm(forces.mean(axis=0) - reference, axis=1),
+    )
+
+
+def energy_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
+    """Spread and absolute error of the energy of each frame, in meV/atom.
+
+    Args:
+        members: Predictions of the same frames by at least two models.
+
+    Raises:
+        ValueError: If there are fewer than two, or their frames differ.
+    """
+    _require_same_frames(members)
+    scale = MEV_PER_EV / members[0].n_atoms
+    energies = scale * np.stack([each.energy_pred_ev for each in members])
+    reference = scale * members[0].energy_ref_ev
+    return Uncertainty(
+        spread=energies.std(axis=0, ddof=1), error=np.abs(energies.mean(axis=0) - reference)
+    )
+
+
+def calibration(values: Uncertainty, n_bins: int = 10) -> list[CalibrationBin]:
+    """Values in order of their spread, cut into bins of equal number.
+
+    Args:
+        values: Spreads and errors.
+        n_bins: Number of bins; fewer where there are fewer values.
+    """
+    arranged = np.argsort(values.spread, kind="stable")
+    found = []
+    for chosen in np.array_split(arranged, min(n_bins, arranged.size) or 1):
+        spread, rmse = (root_mean_square(each[chosen]) for each in (values.spread, values.error))
+        if spread is not None and rmse is not None:
+            found.append(CalibrationBin(len(chosen), spread, rmse))
+    return found
+
+
+def pooled(parts: Sequence[Uncertainty]) -> Uncertainty:
+    """The values of several folds together."""
+    return Uncertainty(
+        spread=np.concatenate([np.empty(0), *(part.spread for part in parts)]),
+        error=np.concatenate([np.empty(0), *(part.error for part in parts)]),
+    )
+
+
+def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1, equal values sharing the mean of theirs, shape (n,)."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
+
+
+def _require_same_frames(members: Sequence[Predictions]) -> None:
+    if len(members) <= 1:
+        raise ValueError(f"a spread needs two members or more, not {len(members)}")
+    first = members[0]
+    for member in members[1:]:
+        if not (
+            np.array_equal(member.frame_ids, first.frame_ids)
+            and np.array_equal(member.has_forces, first.has_forces)
+        ):
+            raise ValueError("the members of a committee predicted different frames")
