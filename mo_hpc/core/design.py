@@ -29,7 +29,8 @@ class HostConfig(Strict):
     c_over_a: float | None = Field(None, gt=0)
     """The hcp cell's ratio; None: the ideal one."""
     file: str | None = None
-    """A structure in any format that ASE reads; ``repeat`` is applied to it."""
+    """A structure in any format that ASE reads, its path as seen from the working directory;
+    ``repeat`` is applied to it."""
     sites: tuple[int, ...] | None = None
     """Atoms of the supercell, from 0, that may be replaced; None: all of ``element``."""
 
@@ -41,6 +42,8 @@ class HostConfig(Strict):
             raise ValueError("a lattice needs supercell_edge_ang")
         if self.file is not None and self.supercell_edge_ang is not None:
             raise ValueError("a file brings its own edges; leave out supercell_edge_ang")
+        if self.c_over_a is not None and self.lattice != "hcp":
+            raise ValueError("c_over_a belongs to lattice hcp")
         if min(self.repeat) < 1:
             raise ValueError("repeat must be at least 1 along each edge")
         return self

@@ -180,12 +180,12 @@ def _structure(host: Host, doping: Doping) -> DesignedStructure:
 
 def _element_by_element(atoms: Atoms) -> Atoms:
     """The atoms in the order of a POSCAR, so that a run's frames have that of the structure."""
-    order = _first_occurrence(atoms.get_chemical_symbols())
+    order = _element_order(atoms.get_chemical_symbols())
     ranks = [order.index(symbol) for symbol in atoms.get_chemical_symbols()]
     return atoms[np.argsort(ranks, kind="stable")]
 
 
-def _first_occurrence(symbols: Sequence[str]) -> list[str]:
+def _element_order(symbols: Sequence[str]) -> list[str]:
     counts = {symbol: symbols.count(symbol) for symbol in symbols}
     return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
 

@@ -9,7 +9,8 @@ import pytest
 from ase.io import read
 
 from mo_hpc.core.config import dataset_config
-from mo_hpc.core.errors import UserError, WorkIncomplete
+from mo_hpc.core.errors import UserError, WorkIncomplete, run_command
+from mo_hpc.data.__main__ import main
 from mo_hpc.data.design.gather import gather
 from mo_hpc.data.design.outputs import RunProblem
 from mo_hpc.data.design.relaxations import read_relaxation
@@ -221,3 +222,18 @@ def test_a_dataset_that_cannot_hold_groups_is_refused(calculations, own_design, 
     with pytest.raises(UserError, match="cannot hold"):
         gather(other, settings, calculations, tmp_path / "data")
     assert not (tmp_path / "data").exists()
+
+
+def test_the_commands_build_and_gather_a_design_of_the_users_own(
+    own_design, finished, leave, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = [f"data_root={tmp_path / 'data'}", "folder=runs of mine"]
+    assert run_command(main, ["build", "my_design", words[1]]) == 0
+    assert "6 structures in runs of mine" in capsys.readouterr().out
+    for name, steps in list(finished.items())[:4]:
+        leave().vasprun(tmp_path / "runs of mine" / name, steps)
+    assert run_command(main, ["gather", "my_design", *words]) == 1
+    assert "4 of 6 structures" in capsys.readouterr().err
+    assert run_command(main, ["gather", "my_design", *words, "--partial"]) == 0
+    assert "my_finals: 4 frames of 4 structures" in capsys.readouterr().out

@@ -204,6 +204,15 @@ def test_a_shell_that_the_cell_is_too_small_for_is_refused():
         ({"trajectories": None}, "trajectories"),
         ({"hosts": [{"name": "x"}]}, "lattice or file"),
         ({"hosts": [{"name": "x", "lattice": "bcc"}]}, "supercell_edge_ang"),
+        ({"hosts": [{"name": "x", "file": "y", "supercell_edge_ang": 3.0}]}, "its own edges"),
+        (
+            {
+                "hosts": [
+                    {"name": "x", "lattice": "bcc", "supercell_edge_ang": 3.0, "c_over_a": 1.6}
+                ]
+            },
+            "hcp",
+        ),
         ({"dopant": ["W"]}, "dopants"),
     ],
 )
@@ -212,6 +221,24 @@ def test_a_wrong_design_is_refused(change, message):
     with pytest.raises(UserError) as caught:
         validated(DesignConfig, document | change, where="design=sample")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no file"),
+        ("garbage", "cannot be read"),
+        ("1\n\nMo 0.0 0.0 0.0\n", "no periodic cell"),
+    ],
+)
+def test_a_host_file_that_is_no_crystal_is_refused(content, message, tmp_path):
+    path = tmp_path / "host.xyz"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        Host(HostConfig(name="mine", file=str(path)))
+    assert message in str(caught.value)
+    assert "mine" in str(caught.value)
 
 
 # -- against the open replica -----------------------------------------------------------
