@@ -15,14 +15,14 @@ from mo_hpc.analysis.aggregate import SUFFIXES
 from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.notes import origin
 from mo_hpc.analysis.records import RunRecords
-from mo_hpc.analysis.settings import described, shown, title
+from mo_hpc.analysis.settings import SETTINGS, described, shown, title
 from mo_hpc.analysis.table import Column, Table, printed
 
 _WIDTH = 80
 _WITHOUT_DECIMALS_FROM = 100
 _FORCE = "force_mae_mev_per_ang_component"
 _ENERGIES = tuple(f"energy_mae_mev_per_atom{suffix}" for suffix in SUFFIXES)
-_MAGNITUDES = ("_spread", "_rmse")
+_LEFT_OUT = ("_spread", "_rmse", "largest_shots")
 _COUNTS = ("n_done", "n_folds")
 _ROOM_FOR_SETTINGS = 24
 _HEADINGS = ("E MAE", "offset\nremoved", "linear", "F MAE")
@@ -35,8 +35,8 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         "table1_iid": _iid_rows,
         "lodo_comparison": _lodo_rows,
         "few_shot": _iid_rows,
-        "few_shot_thresholds": _all_rows,
-        "committee": _committee_rows,
+        "few_shot_thresholds": _narrower_rows,
+        "committee": _narrower_rows,
     }
     for table in tables:
         if table.name in shown_tables:
@@ -83,16 +83,18 @@ def _lodo_rows(table: Table) -> list[list[str]]:
     return rows
 
 
-def _all_rows(table: Table) -> list[list[str]]:
-    return [table.titles, *table.cells()]
-
-
-def _committee_rows(table: Table) -> list[list[str]]:
-    """Rank correlations of each fold, without spreads and errors."""
+def _narrower_rows(table: Table) -> list[list[str]]:
+    """All rows without what there is no room for: magnitudes, and what is the same in each."""
     kept = [
-        place for place, column in enumerate(table.columns) if not column.key.endswith(_MAGNITUDES)
+        place
+        for place, column in enumerate(table.columns)
+        if not column.key.endswith(_LEFT_OUT) and _is_needed(table, column.key)
     ]
-    return [[row[place] for place in kept] for row in _all_rows(table)]
+    return [[row[place] for place in kept] for row in [table.titles, *table.cells()]]
+
+
+def _is_needed(table: Table, name: str) -> bool:
+    return name not in SETTINGS or _differs(table, name)
 
 
 def _leading(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -111,7 +113,11 @@ def _leading(table: Table) -> tuple[list[str], list[list[str]]]:
 
 def _tells_apart(table: Table, name: str) -> bool:
     """Whether the rows differ in a setting; the paradigm is named in any case."""
-    return name == "paradigm" or len({str(row[name]) for row in table.rows}) > 1
+    return name == "paradigm" or _differs(table, name)
+
+
+def _differs(table: Table, name: str) -> bool:
+    return len({str(row[name]) for row in table.rows}) > 1
 
 
 def _has(table: Table, protocol: str) -> bool:
