@@ -36,6 +36,11 @@ COMMANDS = {
     "collect": Command(
         "Makes tables, figures and a report.", "grid=demo --partial", "mo_hpc.collect"
     ),
+    "export": Command(
+        "Makes a calculator, LAMMPS forms and a model card.",
+        "grid=demo lodo_relaxed-W-fine_tune-foundation",
+        "mo_hpc.export",
+    ),
     "data": Command(
         "Lists, fetches, checks and builds datasets.", "check demo", "mo_hpc.data.__main__"
     ),

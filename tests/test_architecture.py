@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "training": {"core", "data", "grid", "metrics", "plan"},
     "analysis": {"core", "data", "grid", "metrics", "plan"},
     "regression": {"core", "data", "grid", "metrics", "plan"},
+    "exports": {"core", "data", "metrics", "training"},
     "watch": {"core", "plan", "executors"},
     "selfchecks": {"core", "data", "metrics", "plan", "executors", "training"},
 }

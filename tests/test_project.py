@@ -88,7 +88,14 @@ def test_lock_pins_no_accelerator_packages():
 
 
 MAY_IMPORT_EXTRAS = {
-    "train": {"training", "data", "metrics", "selfchecks", "executors/checkup/probe.py"},
+    "train": {
+        "training",
+        "data",
+        "metrics",
+        "exports",
+        "selfchecks",
+        "executors/checkup/probe.py",
+    },
     "tables": {"analysis", "metrics", "regression"},
     "mpi": {"executors/mpi.py", "executors/processes", "selfchecks"},
 }
