@@ -49,7 +49,8 @@ def check_effects(specs: Sequence[TaskSpec], axes: AxesConfig, explicit: Mapping
             raise UserError(
                 f"The axis '{axis}' applies to no task of this plan.",
                 where=f"axes.{axis}",
-                remedy="Leave it out: 'element' is for LODO, 'energy_reference' for training.",
+                remedy="Leave it out: 'element' is for LODO, 'shots' for few_shot, "
+                "'energy_reference' for training.",
             )
     words = [key for key in explicit if key == "model" or key.startswith("model.")]
     if words and not any(spec.model for spec in specs):

@@ -251,3 +251,29 @@ def test_specs_survive_json(cache_root: Path) -> None:
     for task in plan(cache_root, "grid=nightly").tasks:
         document = json.loads(json.dumps(task.spec.model_dump(mode="json")))
         assert validated(type(task.spec), document, where="x") == task.spec
+
+
+def test_a_few_shot_curve_has_one_test_and_one_zero_shot_task(cache_root: Path) -> None:
+    words = ("grid=nightly", "axes.protocol=[few_shot]", "split.max_shots=3")
+    specs = [task.spec for task in plan(cache_root, *words, "axes.shots=[0,1,3]").tasks]
+    transfer = [spec for spec in specs if spec.stage == "transfer"]
+    by_paradigm = {
+        name: [spec.axes.get("shots") for spec in transfer if spec.paradigm == name]
+        for name in ("zero_shot", "scratch", "fine_tune")
+    }
+    assert by_paradigm == {"zero_shot": [None], "scratch": [0, 1, 3], "fine_tune": [0, 1, 3]}
+    assert len({spec.split.n_test for spec in transfer}) == 1
+    n_new = [spec.split.audit.n_train_with_held_out_element for spec in transfer[-3:]]
+    assert n_new[0] == 0 < n_new[1] < n_new[2]
+    assert all(spec.split.audit.n_shared_groups == 0 for spec in transfer)
+
+
+def test_thresholds_change_no_task(cache_root: Path) -> None:
+    word = "grid.thresholds.force_mae_mev_per_ang_component=75"
+    plain, changed = plan(cache_root, "grid=nightly"), plan(cache_root, "grid=nightly", word)
+    assert changed.run_digest == plain.run_digest
+
+
+def test_shots_play_no_part_but_in_a_few_shot_fold(cache_root: Path) -> None:
+    with pytest.raises(UserError, match="'shots' applies to no task"):
+        plan(cache_root, "grid=nightly", "axes.shots=[0,1]")
