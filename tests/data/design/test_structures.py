@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections import Counter
-from itertools import combinations_with_replacement, permutations
+from itertools import combinations_with_replacement, permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,25 @@ def test_nothing_is_missing_and_nothing_twice(host, shells):
         doped(crystal, {0: one, site: two})
         for site in near
         for one, two in permutations(("Ta", "W"))
+    ]
+    assert len(designed) == n_distinct(placed)
+    assert n_distinct([*placed, *(each.atoms for each in designed)]) == len(designed)
+
+
+def test_nothing_is_missing_where_sites_differ(tmp_path):
+    """A slab, dopants on all sites and all pairs: which end of a pair is which now matters."""
+    slab = bulk("Mo", "bcc", a=3.16, cubic=True) * (3, 3, 2)
+    slab.center(vacuum=5.0, axis=2)
+    write(tmp_path / "slab.xyz", slab)
+    config = HostConfig(name="slab", file=str(tmp_path / "slab.xyz"))
+    designed = list(designed_structures(small_design(config, ("Ta", "W"), (1, 2))))
+    crystal, radii = Host(config).crystal, Host(config).shell_radii_ang
+    pairs = np.argwhere(np.triu(crystal.get_all_distances(mic=True) < 0.5 * (radii[1] + radii[2])))
+    placed = [crystal, *(doped(crystal, {site: d}) for site in range(36) for d in ("Ta", "W"))]
+    placed += [
+        doped(crystal, {first: one, second: two})
+        for first, second in pairs[pairs[:, 0] != pairs[:, 1]]
+        for one, two in product(("Ta", "W"), repeat=2)
     ]
     assert len(designed) == n_distinct(placed)
     assert n_distinct([*placed, *(each.atoms for each in designed)]) == len(designed)
