@@ -247,7 +247,7 @@ def _curve_figures(
 
 def _first_of_each_fold(frame: pd.DataFrame) -> pd.DataFrame:
     """The tasks of a study without the later ones of a fold's many repeats and seeds."""
-    return frame.groupby([*SETTINGS, *FOLD], sort=False).head(_MOST_OF_A_FOLD)
+    return frame.groupby([*SETTINGS, *FOLD, SHOTS], sort=False).head(_MOST_OF_A_FOLD)
 
 
 def _draw_forces(records: RunRecords, frame: pd.DataFrame) -> Figure:

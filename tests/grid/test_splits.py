@@ -59,7 +59,7 @@ def paper_design() -> list[FrameEntry]:
 @st.composite
 def datasets(draw) -> list[FrameEntry]:
     """Frames with one to three elements, most of which every protocol can split."""
-    group_sizes = draw(st.lists(st.integers(1, 5), min_size=10, max_size=40))
+    group_sizes = draw(st.lists(st.integers(1, 5), min_size=10, max_size=25))
     frames = []
     for group, size in enumerate(group_sizes):
         for member in range(size):
