@@ -28,8 +28,10 @@ _NUMBERS = {"force": "n_force_atoms", "energy": "n_frames"}
 _WHAT = (
     "Spread: sample standard deviation over the members (forces: of the vector, meV/Å; energies: "
     "meV/atom); RMSE: of the members' mean. ρ: Spearman's rank correlation of spread and error, "
-    "over atoms for forces and over frames for energies. An offset that all members share, such "
-    "as that of a reference energy, is in the energy error and in no spread. Test frames only."
+    "over atoms for forces and over frames for energies. At rest: atoms without a force in label "
+    "and predictions (at most 0.1 meV/Å), where symmetry and not knowledge makes both vanish; they "
+    "are left out. An offset that all members share, such as that of a reference energy, is in the "
+    "energy error and in no spread. Test frames only."
 )
 _BINS = (
     "Bins of equal number by predicted spread; of a calibrated committee RMSE and spread of a bin "
@@ -123,6 +125,8 @@ def _fold_table(
     ]
     for name, letter in (("force", "F"), ("energy", "E")):
         columns.append(Column(_NUMBERS[name], "atoms" if name == "force" else "frames"))
+        if name == "force":
+            columns.append(Column("n_at_rest", "at rest"))
         columns.append(Column(f"{name}_rank_correlation", f"{letter} ρ", 2))
         columns.append(Column(f"{name}_spread", f"{letter} spread, RMS", 1))
         columns.append(Column(f"{name}_rmse", f"{letter} RMSE", 1))
@@ -142,6 +146,7 @@ def _fold_row(study: str, committee: Committee) -> dict[str, Any]:
         "element": shown(committee.fold["element"]),
         "repeat": committee.fold["repeat"],
         "n_members": len(committee.tasks),
+        "n_at_rest": committee.uncertainty["force"].n_at_rest,
     }
     for name, values in committee.uncertainty.items():
         row |= {

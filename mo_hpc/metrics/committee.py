@@ -17,6 +17,8 @@ from mo_hpc.metrics.predictions import Predictions
 
 FEWEST_MEMBERS = 3
 """Members below which a spread is no more than a coin's toss."""
+AT_REST_MEV_PER_ANG = 0.1
+"""A force of at most this length counts as zero: above rounding, below any force of interest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,10 +28,12 @@ class Uncertainty:
     Attributes:
         spread: Sample standard deviation over the members, shape (n,).
         error: Length of the error of the members' mean, in the same unit, shape (n,).
+        n_at_rest: Atoms that are in neither, because symmetry leaves them no force.
     """
 
     spread: NDArray[np.float64]
     error: NDArray[np.float64]
+    n_at_rest: int = 0
 
     @property
     def rank_correlation(self) -> float | None:
@@ -59,7 +63,9 @@ def force_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
     """Spread and error of the force vector of each atom with label forces, in meV/Å.
 
     The spread is the square root of the sample variances of the three components, summed, so
-    that its square compares with the squared length of the error vector.
+    that its square compares with the squared length of the error vector. Atoms whose force is
+    zero in the label and in every prediction are left out: symmetry makes spread and error vanish
+    there together, for any model, and a rank correlation would take that for knowledge.
 
     Args:
         members: Predictions of the same frames by at least two models.
@@ -70,9 +76,12 @@ def force_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
     _require_same_frames(members)
     forces = MEV_PER_EV * np.stack([each.forces_pred_ev_per_ang for each in members])
     reference = MEV_PER_EV * members[0].forces_ref_ev_per_ang
+    lengths = np.linalg.norm(np.concatenate([forces, reference[None]]), axis=2)
+    moved = (lengths > AT_REST_MEV_PER_ANG).any(axis=0)
     return Uncertainty(
-        spread=np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1)),
-        error=np.linalg.norm(forces.mean(axis=0) - reference, axis=1),
+        spread=np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))[moved],
+        error=np.linalg.norm(forces.mean(axis=0) - reference, axis=1)[moved],
+        n_at_rest=int((~moved).sum()),
     )
 
 
@@ -115,6 +124,7 @@ def pooled(parts: Sequence[Uncertainty]) -> Uncertainty:
     return Uncertainty(
         spread=np.concatenate([np.empty(0), *(part.spread for part in parts)]),
         error=np.concatenate([np.empty(0), *(part.error for part in parts)]),
+        n_at_rest=sum(part.n_at_rest for part in parts),
     )
 
 

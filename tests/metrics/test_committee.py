@@ -47,6 +47,23 @@ def test_spread_is_the_sample_deviation_and_error_that_of_the_mean():
     assert forces.error == pytest.approx([200.0] * 3)
 
 
+def test_atoms_that_symmetry_keeps_at_rest_are_left_out_and_counted():
+    """They would give any committee a good rank correlation."""
+    generator = np.random.default_rng(3)
+    members = []
+    for _ in range(4):
+        each = member(0.0, 0.0)
+        each.forces_pred_ev_per_ang[1:] = generator.normal(0, 1, (2, 3))
+        members.append(each)
+    found = force_uncertainty(members)
+    assert (found.spread.size, found.n_at_rest) == (2, 1)
+    members[0].forces_ref_ev_per_ang[0] = (0.2, 0.0, 0.0)
+    missed = force_uncertainty(members)
+    assert (missed.error[0], missed.spread[0]) == (pytest.approx(200.0), 0.0)
+    assert missed.n_at_rest == 0
+    assert pooled([found, missed]).n_at_rest == 1
+
+
 def test_all_components_count():
     generator = np.random.default_rng(1)
     members = []
