@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from mo_hpc.executors.failures.classes import error_record, failure_class
 from mo_hpc.executors.locking import held
 from mo_hpc.executors.notes import without_known_notes
 from mo_hpc.executors.processes.machine import n_ranks
+from mo_hpc.executors.stopping import leave_at_once
 from mo_hpc.executors.threads import set_threads
 
 
@@ -95,8 +95,11 @@ def _follow(paths: TaskPaths, task: TaskSpec) -> int:
     A requested stop counts as success here: a launcher of parallel processes kills the rest
     when one fails, and rank 0 may still be saving. Its status 85 speaks for the task.
     """
-    with suppress(StopRequested):
+    try:
         _execute(paths, task, show_progress=False)
+    except StopRequested:
+        # Rank 0 leaves at once, and the launcher then ends whoever is still there.
+        leave_at_once(EXIT_DONE)
     return EXIT_DONE
 
 

@@ -30,14 +30,19 @@ def leave_when_asked() -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends a worker process that has nothing left to do; one that saved its state ends at once.
-
-    Python's clearing up runs code that may not be in memory yet. Where an image is mounted by
-    a process of the user (FUSE), the signal that asked to stop may have ended that process as
-    well, and the worker would die of SIGBUS after all is saved.
-    """
+    """Ends a worker process that has nothing left to do; one that saved its state ends at once."""
     if status != EXIT_REQUEUE:
         sys.exit(status)
+    leave_at_once(status)
+
+
+def leave_at_once(status: int) -> NoReturn:
+    """Ends this process without Python's clearing up.
+
+    That runs code which may not be in memory yet. Where an image is mounted by a process of
+    the user (FUSE), the signal that asked to stop may have ended that process as well, and the
+    worker would die of SIGBUS after all is saved.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
