@@ -53,12 +53,14 @@ def read_run(folder: Path) -> Run:
     Each may have ``.gz`` behind its name.
 
     Raises:
-        RunProblem: If there is none, it is cut short, or it cannot be read.
+        RunProblem: If there is none, it is cut short, or it is damaged.
+        PermissionError: If it may not be read.
     """
     path = _result_file(folder)
     try:
         run = READERS[path.name.removesuffix(".gz")](path)
-    except (RunProblem, OSError):
+    # Parsers and gzip tell of damage with errors derived from OSError, too.
+    except (RunProblem, PermissionError):
         raise
     except Exception as error:
         problem = f"{path.name} cannot be read: {type(error).__name__}: {error}."

@@ -150,6 +150,27 @@ def test_garbage_and_nothing_are_told_apart(leave, frames, structure, settings, 
     assert "no energy or no forces" in problem_of(tmp_path, structure, settings)[1]
 
 
+@pytest.mark.parametrize("name", ["vasprun.xml.gz", "OUTCAR.gz", "trajectory.xyz.gz"])
+def test_what_is_not_compressed_although_its_name_says_so_is_unreadable(
+    name, structure, settings, tmp_path
+):
+    (tmp_path / name).write_bytes(b"not what gzip writes")
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert name in words
+
+
+def test_a_trajectory_that_is_cut_short_is_unreadable(leave, frames, structure, settings, tmp_path):
+    path = leave().trajectory(tmp_path, frames)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-3]))
+    assert problem_of(tmp_path, structure, settings)[0] == "unreadable"
+    compressed = tmp_path / "trajectory.xyz.gz"
+    compressed.write_bytes(gzip.compress("".join(lines).encode())[:-99])
+    path.unlink()
+    assert problem_of(tmp_path, structure, settings)[0] == "unreadable"
+
+
 # -- a whole design ---------------------------------------------------------------------
 
 
@@ -199,6 +220,24 @@ def test_nothing_is_written_while_a_run_is_missing(calculations, own_design, set
     origin = json.loads((tmp_path / "data/my_finals/my_finals.xyz.origin.json").read_text())
     assert list(origin["structures_left_out"]) == ["bcc_Ta"]
     assert origin["provenance"]["libraries"]["ase"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("trajectory.xyz", b"16\n\nMo 0.0 0.0 0.0\n"), ("vasprun.xml.gz", b"not what gzip writes")],
+)
+def test_a_damaged_run_is_listed_and_does_not_keep_the_others_back(
+    name, content, calculations, own_design, settings, tmp_path
+):
+    for path in (calculations / "bcc_Ta").iterdir():
+        path.unlink()
+    (calculations / "bcc_Ta" / name).write_bytes(content)
+    with pytest.raises(WorkIncomplete) as caught:
+        gather(own_design, settings, calculations, tmp_path / "data")
+    assert "unreadable: 1" in str(caught.value)
+    assert f"bcc_Ta: {name} cannot be read" in str(caught.value)
+    said = gather(own_design, settings, calculations, tmp_path / "data", partial=True)
+    assert "my_finals: 5 frames of 5 structures" in said
 
 
 def test_what_was_gathered_is_replaced_and_what_was_not_is_kept(
