@@ -85,6 +85,8 @@ class DesignConfig(Strict):
                 raise ValueError(f"{host.element} is dopant and host element of {host.name}")
         if self.trajectories is None and self.equilibrium is None:
             raise ValueError("give trajectories, equilibrium or both")
+        if self.trajectories == self.equilibrium:
+            raise ValueError("trajectories and equilibrium must be two datasets, not one")
         return self
 
 

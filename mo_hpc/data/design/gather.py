@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ase import Atoms
 
@@ -56,8 +56,8 @@ def gather(
         A few sentences on what was read and written.
 
     Raises:
-        UserError: If the folder does not exist, or a dataset's file is there and is not one
-            that this command wrote.
+        UserError: If the folder does not exist; if a dataset has not one file of its own; or
+            if its file is there and is not one that this command wrote.
         WorkIncomplete: If a structure has no usable run and ``partial`` is false, or if none has
             one; nothing is written.
     """
@@ -68,10 +68,10 @@ def gather(
             remedy=f"Make it with 'python -m mo_hpc.data build {design.name}', or name it with "
             "folder=DIR.",
         )
+    targets = _targets(design, data_root)
     gathered = _gathered(design, settings, folder)
     if not gathered.relaxations or (gathered.problems and not partial):
         raise WorkIncomplete(_account(gathered) + _remedy(gathered))
-    targets = _targets(design, data_root)
     for target in targets:
         _require_replaceable(target.path)
     lines = [_account(gathered)] if gathered.problems else []
@@ -121,7 +121,16 @@ class _Target:
 
 def _targets(design: DesignConfig, data_root: Path) -> list[_Target]:
     named = [(design.trajectories, False), (design.equilibrium, True)]
-    return [_target(name, data_root, last) for name, last in named if name is not None]
+    targets = [_target(name, data_root, last) for name, last in named if name is not None]
+    files = {target.path.resolve(): target.config.name for target in targets}
+    if len(files) < len(targets):
+        raise UserError(
+            f"Datasets '{design.trajectories}' and '{design.equilibrium}' have the same file; "
+            "nothing was written.",
+            where=str(next(iter(files))),
+            remedy=f"Give one of them another path: dataset={design.equilibrium}: files",
+        )
+    return targets
 
 
 def _target(name: str, data_root: Path, last_frames_only: bool) -> _Target:
@@ -135,8 +144,18 @@ def _target(name: str, data_root: Path, last_frames_only: bool) -> _Target:
                 where=f"dataset={name}: {field}",
                 valid=[value],
             )
-    file = confined(config.files[0], where=f"dataset={name}: files")
-    return _Target(config, data_root / file, last_frames_only)
+    return _Target(config, data_root / _only_file(config), last_frames_only)
+
+
+def _only_file(config: DatasetConfig) -> PurePosixPath:
+    where = f"dataset={config.name}: files"
+    if len(config.files) != 1 or set("*?[") & set(config.files[0]):
+        raise UserError(
+            f"Dataset '{config.name}' does not say which file to write: {list(config.files)}.",
+            where=where,
+            remedy="Give one path below the data root, without '*', '?' and '['.",
+        )
+    return confined(config.files[0], where=where)
 
 
 def _origin(path: Path) -> Path:

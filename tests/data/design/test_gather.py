@@ -263,6 +263,34 @@ def test_a_dataset_that_cannot_hold_groups_is_refused(calculations, own_design, 
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ("[my_steps/my_steps.xyz]", "the same file"),
+        ("[./my_steps//my_steps.xyz]", "the same file"),
+        ("[link/my_steps.xyz]", "the same file"),
+        ("[my_finals/a.xyz, my_finals/b.xyz]", "which file"),
+        ("[]", "which file"),
+        ("['my_finals/*.xyz']", "which file"),
+        ("['my_finals/[ab].xyz']", "which file"),
+        ("[../my_finals.xyz]", "leaves the folder"),
+    ],
+)
+def test_a_dataset_without_one_file_of_its_own_is_refused(
+    files, message, calculations, own_design, settings, tmp_path
+):
+    registered = tmp_path / "configs" / "dataset" / "my_finals.yaml"
+    text = registered.read_text()
+    registered.write_text(text.replace("[my_finals/my_finals.xyz]", files))
+    assert registered.read_text() != text
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "link").symlink_to("my_steps")
+    with pytest.raises(UserError, match=message):
+        gather(own_design, settings, calculations, data)
+    assert [path.name for path in data.iterdir()] == ["link"]
+
+
 def test_the_commands_build_and_gather_a_design_of_the_users_own(
     own_design, finished, leave, tmp_path, monkeypatch, capsys
 ):

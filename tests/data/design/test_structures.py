@@ -221,6 +221,7 @@ def test_a_shell_that_the_cell_is_too_small_for_is_refused():
         ({"dopants": [True]}, "quote it"),
         ({"pair_shells": [0]}, "from 1"),
         ({"trajectories": None}, "trajectories"),
+        ({"equilibrium": "any"}, "not one"),
         ({"hosts": [{"name": "x"}]}, "lattice or file"),
         ({"hosts": [{"name": "x", "lattice": "bcc"}]}, "supercell_edge_ang"),
         ({"hosts": [{"name": "x", "file": "y", "supercell_edge_ang": 3.0}]}, "its own edges"),
