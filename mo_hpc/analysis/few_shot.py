@@ -12,7 +12,7 @@ from mo_hpc.analysis.notes import UNITS, caption, missing_cells, notes
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import AVERAGED, SHOTS, groups, shown, title, varying
 from mo_hpc.analysis.table import Column, Table
-from mo_hpc.metrics.few_shot import shots_needed
+from mo_hpc.metrics.few_shot import mean_curve, shots_needed
 
 THRESHOLD_UNITS = {
     "energy_mae_mev_per_atom": "meV/atom",
@@ -27,7 +27,8 @@ _ERRORS = {
 }
 _CROSSING = (
     f"{UNITS} N: the smallest number tried from which on the error stays at or below the "
-    "threshold; for the mean over choices, and for each choice by itself."
+    "threshold; for the mean over choices, at the numbers that all of them have, and for each "
+    "choice by itself."
 )
 _CHOICES = (
     "Mean ± sample standard deviation over n tasks, each with another random choice of the N "
@@ -131,21 +132,25 @@ def _threshold_table(
 
 def _crossing(done: pd.DataFrame, metric: str, limit: float) -> dict[str, Any]:
     """Where a curve meets a threshold: its mean, and each random choice by itself."""
-    if done.empty or metric not in done:
+    defined = done.dropna(subset=metric) if metric in done else done.iloc[:0]
+    if defined.empty:
         return dict.fromkeys(("shots_of_mean", "n_meeting", "shots_of_choices", "largest_shots"))
-    defined = done.dropna(subset=metric)
-    largest = max(int(shots) for shots in done[SHOTS])
-    of_choices = [
-        shots_needed(_curve(rows, metric), limit) for _, rows in groups(defined, AVERAGED)
-    ]
+    choices = [_curve(rows, metric) for _, rows in groups(defined, AVERAGED)]
+    of_choices = [shots_needed(curve, limit) for curve in choices]
     meeting = pd.Series([shots for shots in of_choices if shots is not None], dtype=float)
-    of_mean = shots_needed(_curve(defined, metric), limit)
     return {
-        "shots_of_mean": f"above {largest}" if of_mean is None else of_mean,
-        "n_meeting": f"{len(meeting)} of {len(of_choices)}",
+        "shots_of_mean": _of_mean(mean_curve(choices), limit),
+        "n_meeting": f"{len(meeting)} of {len(choices)}",
         "shots_of_choices": span(meeting),
-        "largest_shots": largest,
+        "largest_shots": max(shots for curve in choices for shots in curve),
     }
+
+
+def _of_mean(curve: dict[int, float], limit: float) -> int | str | None:
+    if not curve:
+        return None
+    needed = shots_needed(curve, limit)
+    return f"above {max(curve)}" if needed is None else needed
 
 
 def _curve(rows: pd.DataFrame, metric: str) -> dict[int, float]:

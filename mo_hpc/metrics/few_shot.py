@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 
 def shots_needed(errors: Mapping[int, float], threshold: float) -> int | None:
@@ -24,3 +25,18 @@ def shots_needed(errors: Mapping[int, float], threshold: float) -> int | None:
             break
         needed = shots
     return needed
+
+
+def mean_curve(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean of several curves, at the numbers of structures that all of them have.
+
+    Where one curve lacks a number, the mean there would be over other choices than beside it,
+    and a step of the mean could come from that alone.
+
+    Args:
+        curves: Number of structures → error, one mapping for each random choice.
+    """
+    if not curves:
+        return {}
+    shared = sorted(set(curves[0]).intersection(*curves[1:]))
+    return {shots: fmean(curve[shots] for curve in curves) for shots in shared}

@@ -126,3 +126,33 @@ def test_curves_need_no_zero_shot_tasks(make_run, tmp_path):
     records = read_run(make_run(tmp_path, axes_of_tasks=trained), {}, lambda _: None)
     figure = next(each for each in figures_of(records) if each.name.startswith("few_shot"))
     assert [text.get_text() for text in figure.draw().legends[0].get_texts()] == ["Nb", "W"]
+
+
+def crossings(records: RunRecords) -> dict[tuple[str, str], dict[str, object]]:
+    table = next(each for each in make_tables(records) if each.name == "few_shot_thresholds")
+    return {(row["element"], row["error"]): dict(row) for row in table.rows}
+
+
+def test_the_mean_takes_only_numbers_that_all_choices_have(make_run, tmp_path):
+    limit = Thresholds(energy_mae_mev_per_atom=1000.0, force_mae_mev_per_ang_component=1.0)
+    missing = next(
+        place
+        for place, axes in enumerate(few_shot_axes(), start=1)
+        if axes.get("shots") == SHOTS[-1] and axes["element"] == "Nb"
+    )
+    run = make_run(tmp_path, axes_of_tasks=few_shot_axes(), thresholds=limit, unfinished=(missing,))
+    found = crossings(read_run(run, {}, lambda _: None))
+    assert found["Nb", "F MAE"]["shots_of_mean"] == "above 2"
+    assert found["Nb", "F MAE"]["largest_shots"] == 10
+    assert found["Nb", "F MAE"]["n_meeting"] == "0 of 2"
+    assert found["Nb", "E MAE"]["shots_of_mean"] == 0
+    assert found["W", "F MAE"]["shots_of_mean"] == "above 10"
+
+
+def test_an_error_that_no_task_defines_has_no_number(records):
+    frame = records.frame.assign(**{FORCE: None})
+    undefined = RunRecords(records.run, records.manifest, frame, records.records, records.missing)
+    table = next(each for each in make_tables(undefined) if each.name == "few_shot_thresholds")
+    shown = [cells for cells in table.cells() if "F MAE" in cells]
+    assert len(shown) == 2
+    assert [cells[-4:] for cells in shown] == [["–"] * 4] * 2

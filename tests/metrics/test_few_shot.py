@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mo_hpc.metrics.few_shot import shots_needed
+from mo_hpc.metrics.few_shot import mean_curve, shots_needed
 
 curves = st.dictionaries(st.integers(0, 100), st.floats(0, 10), min_size=1)
 
@@ -30,3 +30,11 @@ def test_every_larger_number_meets_it_and_the_next_smaller_does_not(errors, thre
 def test_a_looser_threshold_never_needs_more(errors, a, b):
     strict, loose = (shots_needed(errors, limit) for limit in sorted((a, b)))
     assert strict is None or (loose is not None and loose <= strict)
+
+
+def test_a_mean_curve_has_only_numbers_that_all_curves_have():
+    """Where the worse choice lacks a number, the mean would fall there by that alone."""
+    better, worse = {0: 10.0, 2: 4.0, 5: 4.0}, {0: 30.0, 2: 20.0}
+    assert mean_curve([better, worse]) == {0: 20.0, 2: 12.0}
+    assert shots_needed(mean_curve([better, worse]), 5.0) is None
+    assert mean_curve([better, {7: 1.0}]) == mean_curve([]) == {}
