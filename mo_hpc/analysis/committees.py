@@ -14,24 +14,31 @@ from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import FOLD, SHOTS, described, groups, shown, title, varying
 from mo_hpc.analysis.table import Column, Table
 from mo_hpc.metrics.committee import (
+    AT_REST_MEV_PER_ANG,
     FEWEST_MEMBERS,
+    ROUNDING,
     Uncertainty,
     calibration,
     energy_uncertainty,
     force_uncertainty,
     pooled,
+    zero_force_errors,
 )
 from mo_hpc.metrics.energies import root_mean_square
 
 QUANTITIES = {"force": "meV/Å, vector", "energy": "meV/atom"}
+_LETTERS = {"force": "F", "energy": "E"}
 _NUMBERS = {"force": "n_force_atoms", "energy": "n_frames"}
 _WHAT = (
     "Spread: sample standard deviation over the members (forces: of the vector, meV/Å; energies: "
     "meV/atom); RMSE: of the members' mean. ρ: Spearman's rank correlation of spread and error, "
     "over atoms for forces and over frames for energies. At rest: atoms without a force in label "
-    "and predictions (at most 0.1 meV/Å), where symmetry and not knowledge makes both vanish; they "
-    "are left out. An offset that all members share, such as that of a reference energy, is in the "
-    "energy error and in no spread. Test frames only."
+    f"and predictions (at most {AT_REST_MEV_PER_ANG:g} meV/Å), where symmetry and not knowledge "
+    "makes both vanish; they are left out. Zero force: RMSE of predicting no force at all, on the "
+    "same atoms. An offset that all members share, such as that of a reference energy, is in the "
+    f"energy error and in no spread. Spreads of at most {ROUNDING:g} of the largest prediction "
+    "are rounding: they count as equal, and make no ρ where all are. The median's n counts the "
+    "folds that have a ρ. Test frames only."
 )
 _BINS = (
     "Bins of equal number by predicted spread; of a calibrated committee RMSE and spread of a bin "
@@ -47,11 +54,13 @@ class Committee:
         fold: Its settings, protocol, element and repeat.
         tasks: Ids of the members' tasks.
         uncertainty: Quantity → spread and error, of the test frames.
+        zero_force_rmse: Error of predicting no force on the same atoms, meV/Å of the vector.
     """
 
     fold: Mapping[str, Any]
     tasks: tuple[str, ...]
     uncertainty: Mapping[str, Uncertainty]
+    zero_force_rmse: float | None
 
 
 def committee_tasks(
@@ -86,7 +95,8 @@ def read_committees(
             "force": force_uncertainty(members),
             "energy": energy_uncertainty(members),
         }
-        found.append(Committee(values, tuple(tasks["task_id"]), uncertainty))
+        zero = root_mean_square(zero_force_errors(members))
+        found.append(Committee(values, tuple(tasks["task_id"]), uncertainty, zero))
     return found
 
 
@@ -123,13 +133,15 @@ def _fold_table(
         Column("repeat", "repeat"),
         Column("n_members", "members"),
     ]
-    for name, letter in (("force", "F"), ("energy", "E")):
+    for name, letter in _LETTERS.items():
         columns.append(Column(_NUMBERS[name], "atoms" if name == "force" else "frames"))
         if name == "force":
             columns.append(Column("n_at_rest", "at rest"))
         columns.append(Column(f"{name}_rank_correlation", f"{letter} ρ", 2))
         columns.append(Column(f"{name}_spread", f"{letter} spread, RMS", 1))
         columns.append(Column(f"{name}_rmse", f"{letter} RMSE", 1))
+        if name == "force":
+            columns.append(Column("zero_force_rmse", "zero force", 1))
     return Table(
         name="committee",
         title=caption(records, "Committees of seeds: spread against error"),
@@ -155,17 +167,24 @@ def _fold_row(study: str, committee: Committee) -> dict[str, Any]:
             f"{name}_spread": root_mean_square(values.spread),
             f"{name}_rmse": root_mean_square(values.error),
         }
+    row["zero_force_rmse"] = committee.zero_force_rmse
     return row
 
 
 def _median_row(study: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     folds = pd.DataFrame(rows)
-    medians = {
-        key: float(pd.to_numeric(folds[key]).median())
-        for name in QUANTITIES
-        for key in (f"{name}_rank_correlation", f"{name}_spread", f"{name}_rmse")
-    }
-    return {"study": study, "element": f"median (n={len(rows)})"} | medians
+    means = ("rank_correlation", "spread", "rmse")
+    keys = [*(f"{name}_{mean}" for name in QUANTITIES for mean in means), "zero_force_rmse"]
+    medians = {key: float(pd.to_numeric(folds[key]).median()) for key in keys}
+    return {"study": study, "element": f"median (n={_numbers_with_correlation(folds)})"} | medians
+
+
+def _numbers_with_correlation(folds: pd.DataFrame) -> str:
+    """How many folds have a rank correlation, of each quantity where these differ."""
+    known = {name: int(folds[f"{name}_rank_correlation"].notna().sum()) for name in QUANTITIES}
+    if len(set(known.values())) == 1:
+        return str(known["force"])
+    return ", ".join(f"{n} {_LETTERS[name]}" for name, n in known.items())
 
 
 def _calibration_table(

@@ -19,6 +19,8 @@ FEWEST_MEMBERS = 3
 """Members below which a spread is no more than a coin's toss."""
 AT_REST_MEV_PER_ANG = 0.1
 """A force of at most this length counts as zero: above rounding, below any force of interest."""
+ROUNDING = 1e-6
+"""Spread that counts as none, by the largest prediction: some steps of single precision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,16 +31,22 @@ class Uncertainty:
         spread: Sample standard deviation over the members, shape (n,).
         error: Length of the error of the members' mean, in the same unit, shape (n,).
         n_at_rest: Atoms that are in neither, because symmetry leaves them no force.
+        floor: A spread of at most this is rounding of the predictions, in the same unit.
     """
 
     spread: NDArray[np.float64]
     error: NDArray[np.float64]
     n_at_rest: int = 0
+    floor: float = 0.0
 
     @property
     def rank_correlation(self) -> float | None:
-        """Spearman's rank correlation of spread and error; None where one of them is constant."""
-        ranks = [_average_ranks(values) for values in (self.spread, self.error)]
+        """Spearman's rank correlation of spread and error; None where one of them is constant.
+
+        Spreads within the floor are equal to each other: their order is that of rounding.
+        """
+        told = np.where(self.spread > self.floor, self.spread, 0.0)
+        ranks = [_average_ranks(values) for values in (told, self.error)]
         if any(np.unique(each).size <= 1 for each in ranks):
             return None
         return float(np.asarray(np.corrcoef(ranks))[0, 1])
@@ -73,16 +81,29 @@ def force_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
     Raises:
         ValueError: If there are fewer than two, or their frames differ.
     """
-    _require_same_frames(members)
-    forces = MEV_PER_EV * np.stack([each.forces_pred_ev_per_ang for each in members])
-    reference = MEV_PER_EV * members[0].forces_ref_ev_per_ang
-    lengths = np.linalg.norm(np.concatenate([forces, reference[None]]), axis=2)
-    moved = (lengths > AT_REST_MEV_PER_ANG).any(axis=0)
+    forces, reference, moved = _forces_mev_per_ang(members)
     return Uncertainty(
         spread=np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))[moved],
         error=np.linalg.norm(forces.mean(axis=0) - reference, axis=1)[moved],
         n_at_rest=int((~moved).sum()),
+        floor=_rounding(forces),
     )
+
+
+def zero_force_errors(members: Sequence[Predictions]) -> NDArray[np.float64]:
+    """Errors of predicting no force at all: lengths of the label forces, in meV/Å.
+
+    They are of the atoms that `force_uncertainty` takes, shape (n,): a committee with larger
+    errors is worse than no model.
+
+    Args:
+        members: Predictions of the same frames by at least two models.
+
+    Raises:
+        ValueError: If there are fewer than two, or their frames differ.
+    """
+    _, reference, moved = _forces_mev_per_ang(members)
+    return np.asarray(np.linalg.norm(reference, axis=1)[moved], dtype=np.float64)
 
 
 def energy_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
@@ -99,7 +120,9 @@ def energy_uncertainty(members: Sequence[Predictions]) -> Uncertainty:
     energies = scale * np.stack([each.energy_pred_ev for each in members])
     reference = scale * members[0].energy_ref_ev
     return Uncertainty(
-        spread=energies.std(axis=0, ddof=1), error=np.abs(energies.mean(axis=0) - reference)
+        spread=energies.std(axis=0, ddof=1),
+        error=np.abs(energies.mean(axis=0) - reference),
+        floor=_rounding(energies),
     )
 
 
@@ -125,7 +148,24 @@ def pooled(parts: Sequence[Uncertainty]) -> Uncertainty:
         spread=np.concatenate([np.empty(0), *(part.spread for part in parts)]),
         error=np.concatenate([np.empty(0), *(part.error for part in parts)]),
         n_at_rest=sum(part.n_at_rest for part in parts),
+        floor=max((part.floor for part in parts), default=0.0),
     )
+
+
+def _forces_mev_per_ang(
+    members: Sequence[Predictions],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Forces of the members, label forces, and which atoms are not at rest, in meV/Å."""
+    _require_same_frames(members)
+    forces = MEV_PER_EV * np.stack([each.forces_pred_ev_per_ang for each in members])
+    reference = MEV_PER_EV * members[0].forces_ref_ev_per_ang
+    lengths = np.linalg.norm(np.concatenate([forces, reference[None]]), axis=2)
+    return forces, reference, (lengths > AT_REST_MEV_PER_ANG).any(axis=0)
+
+
+def _rounding(predicted: NDArray[np.float64]) -> float:
+    """The spread that rounding alone can make, in the unit of the predictions."""
+    return ROUNDING * float(np.abs(predicted).max(initial=0.0))
 
 
 def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

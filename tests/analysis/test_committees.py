@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mo_hpc.analysis import committees
 from mo_hpc.analysis.figures import figures_of
 from mo_hpc.analysis.records import RunRecords, read_run
 from mo_hpc.analysis.table import Table
 from mo_hpc.analysis.tables import make_tables
 from mo_hpc.analysis.terminal import print_tables
 from mo_hpc.core.errors import UserError
-from mo_hpc.metrics.committee import force_uncertainty
+from mo_hpc.metrics.committee import force_uncertainty, zero_force_errors
+from mo_hpc.metrics.energies import root_mean_square
 from mo_hpc.metrics.predictions import Predictions
 
 ELEMENTS = ("Cr", "Nb", "W")
@@ -113,3 +116,50 @@ def test_changed_predictions_are_refused(make_run, tmp_path):
     task.predictions.write_bytes(b"")
     with pytest.raises(UserError, match="not the file"):
         make_tables(records)
+
+
+def test_predicting_no_force_stands_beside_the_error(records, tables):
+    *folds, median = tables["committee"].rows
+    expected = [
+        root_mean_square(zero_force_errors(members(records, element))) for element in ELEMENTS
+    ]
+    assert [row["zero_force_rmse"] for row in folds] == pytest.approx(expected)
+    assert median["zero_force_rmse"] == pytest.approx(np.median(expected))
+    assert "zero force" in tables["committee"].titles
+
+
+@pytest.mark.parametrize(
+    ("alike", "named"),
+    [
+        (["energy_pred_ev"], "median (n=3 F, 2 E)"),
+        (["energy_pred_ev", "forces_pred_ev_per_ang"], "median (n=2)"),
+    ],
+)
+def test_the_median_counts_the_folds_with_a_correlation(records, monkeypatch, alike, named):
+    read = committees.test_predictions
+
+    def alike_for_niobium(run, tasks):
+        found = read(run, tasks)
+        if set(tasks["element"]) != {"Nb"}:
+            return found
+        same = {name: getattr(found[0], name) for name in alike}
+        return [replace(each, **same) for each in found]
+
+    monkeypatch.setattr(committees, "test_predictions", alike_for_niobium)
+    table = next(table for table in make_tables(records) if table.name == "committee")
+    *folds, median = table.rows
+    assert median["element"] == named
+    known = [row["energy_rank_correlation"] for row in folds if row["element"] != "Nb"]
+    assert folds[1]["energy_rank_correlation"] is None
+    assert median["energy_rank_correlation"] == pytest.approx(np.median(known))
+
+
+def test_no_correlation_at_all_is_a_dash(records, monkeypatch):
+    read = committees.test_predictions
+    monkeypatch.setattr(
+        committees, "test_predictions", lambda run, tasks: read(run, tasks)[:1] * len(tasks)
+    )
+    table = next(table for table in make_tables(records) if table.name == "committee")
+    median = dict(zip(table.titles, table.cells()[-1], strict=True))
+    assert median["element"] == "median (n=0)"
+    assert (median["F ρ"], median["E ρ"]) == ("–", "–")

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from mo_hpc.metrics.committee import (
+    ROUNDING,
     Uncertainty,
     calibration,
     energy_uncertainty,
     force_uncertainty,
     pooled,
+    zero_force_errors,
 )
 from mo_hpc.metrics.predictions import Predictions
 
@@ -115,3 +117,43 @@ def test_members_must_be_several_and_of_the_same_frames():
         energy_uncertainty([member(0, 0)])
     with pytest.raises(ValueError, match="different frames"):
         force_uncertainty([member(0, 0), member(0, 0, ids=("b", "a"))])
+
+
+def test_the_order_of_spreads_that_are_rounding_is_no_correlation():
+    """Members that are one model, read in single precision, differ in the last digits."""
+    generator = np.random.default_rng(4)
+
+    def found(noise: float) -> tuple[Uncertainty, Uncertainty]:
+        members = []
+        for _ in range(3):
+            each = member(-10.0, 1.0)
+            each.energy_pred_ev[:] *= 1 + noise * generator.uniform(-1, 1, 2)
+            each.forces_pred_ev_per_ang[:] *= 1 + noise * generator.uniform(-1, 1, (3, 3))
+            each.forces_ref_ev_per_ang[:, 1] = (0.1, 0.2, 0.3)
+            each.energy_ref_ev[:] = (1.0, 4.0)
+            members.append(each)
+        return energy_uncertainty(members), force_uncertainty(members)
+
+    for rounding, real in zip(found(ROUNDING / 10), found(1000 * ROUNDING), strict=True):
+        assert 0 < rounding.spread.max() <= rounding.floor
+        assert rounding.rank_correlation is None
+        assert real.spread.min() > real.floor
+        assert real.rank_correlation is not None
+        assert pooled([rounding, real]).floor == pytest.approx(rounding.floor, rel=0.01)
+
+
+def test_spreads_that_are_rounding_are_equal_to_each_other():
+    error = np.array([1.0, 2.0, 3.0, 4.0])
+    found = Uncertainty(np.array([2e-9, 1e-9, 5.0, 6.0]), error, floor=1e-8)
+    equal = Uncertainty(np.array([0.0, 0.0, 5.0, 6.0]), error)
+    assert found.rank_correlation == equal.rank_correlation
+
+
+def test_no_force_at_all_is_an_error_on_the_same_atoms():
+    members = [member(0.0, 0.0) for _ in range(3)]
+    members[0].forces_ref_ev_per_ang[1:] = [(0.0, 0.3, 0.4), (0.0, 0.0, -2.0)]
+    members[1].forces_pred_ev_per_ang[2] = (0.1, 0.0, 0.0)
+    assert zero_force_errors(members) == pytest.approx([500.0, 2000.0])
+    assert force_uncertainty(members).error.size == 2
+    with pytest.raises(ValueError, match="two members"):
+        zero_force_errors(members[:1])
