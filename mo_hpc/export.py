@@ -137,9 +137,11 @@ def _show(run: RunPaths, folder: Path, card: dict[str, Any], *, as_json: bool) -
         print(f"  {path.name}")
     print("Largest differences after export:")
     for each in card["parity"]:
+        force = each["force_ev_per_ang"]
+        shown = "no forces" if force is None else f"{force:.1e} eV/Å"
         print(
-            f"  {each['form']:<6} {each['energy_ev_per_atom']:.1e} eV/atom  "
-            f"{each['force_ev_per_ang']:.1e} eV/Å  against {each['against']}"
+            f"  {each['form']:<6} {each['energy_ev_per_atom']:.1e} eV/atom  {shown}  "
+            f"against {each['against']}"
         )
     print(f"Use it:\n{textwrap.indent(usage(folder), '  ')}")
 

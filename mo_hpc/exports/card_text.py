@@ -191,7 +191,7 @@ def _parity(parities: Sequence[dict[str, Any]]) -> list[str]:
             each["against"],
             each["n_frames"],
             f"{each['energy_ev_per_atom']:.1e}",
-            f"{each['force_ev_per_ang']:.1e}",
+            _difference(each["force_ev_per_ang"]),
             f"{each['tolerance']:g}",
         )
         for each in parities
@@ -212,6 +212,10 @@ def _provenance(account: dict[str, Any]) -> list[str]:
         ),
         f"- Python {account.get('python')}, {libraries}.",
     ]
+
+
+def _difference(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}"
 
 
 def _number(value: float | None) -> str:

@@ -27,6 +27,8 @@ from mo_hpc.training.graphs import build_graphs, collate
 
 Values = tuple[float, NDArray[np.float64]]
 """Energy in eV and forces in eV/Å, shape (n_atoms, 3)."""
+Wanted = tuple[float, NDArray[np.float64] | None]
+"""What values are compared with; None where there are no forces."""
 
 N_FRAMES = 4
 TOLERANCE = {"float32": 1e-3, "float64": 1e-6}
@@ -44,7 +46,8 @@ class Parity:
         against: What it was compared with.
         n_frames: Number of structures.
         energy_ev_per_atom: Largest difference of an energy per atom.
-        force_ev_per_ang: Largest difference of a force component.
+        force_ev_per_ang: Largest difference of a force component; None where energies alone
+            could be compared.
         tolerance: The largest that is accepted, in the same units.
     """
 
@@ -53,7 +56,7 @@ class Parity:
     against: str
     n_frames: int
     energy_ev_per_atom: float
-    force_ev_per_ang: float
+    force_ev_per_ang: float | None
     tolerance: float
 
 
@@ -62,14 +65,15 @@ class Recorded:
     """Test frames with what the task's record is about: its own predictions for them."""
 
     frames: list[ase.Atoms]
-    values: list[Values]
+    values: Sequence[Wanted]
 
 
 def recorded_predictions(chosen: ChosenModel) -> Recorded:
     """A few test frames of a task that have all elements its test frames have.
 
     Raises:
-        UserError: If the dataset is not here, or the predictions are not the recorded ones.
+        UserError: If the dataset is not here, or the predictions are not the recorded ones or
+            hold no test frame.
         BadDataError: If the dataset has changed since.
     """
     path = chosen.paths.predictions
@@ -81,14 +85,12 @@ def recorded_predictions(chosen: ChosenModel) -> Recorded:
         )
     predictions = Predictions.load(path)
     rows = _rows_with_all_elements(predictions)
-    ends = np.cumsum(predictions.n_atoms * predictions.has_forces)
-    values = [
-        (
-            float(predictions.energy_pred_ev[row]),
-            predictions.forces_pred_ev_per_ang[ends[row] - predictions.n_atoms[row] : ends[row]],
+    if not rows:
+        raise UserError(
+            "The predictions hold no test frame, so nothing can be compared with the export.",
+            where=str(path),
+            remedy="Export a task whose split leaves test frames.",
         )
-        for row in rows
-    ]
     task = chosen.task
     frames = load_frames(
         task.dataset.config,
@@ -97,7 +99,16 @@ def recorded_predictions(chosen: ChosenModel) -> Recorded:
         [str(predictions.frame_ids[row]) for row in rows],
         planned_hash=task.dataset.dataset_hash,
     )
-    return Recorded(frames, values)
+    return Recorded(frames, [_predicted(predictions, row) for row in rows])
+
+
+def _predicted(predictions: Predictions, row: int) -> Wanted:
+    energy_ev = float(predictions.energy_pred_ev[row])
+    if not predictions.has_forces[row]:
+        return energy_ev, None
+    start = int((predictions.n_atoms * predictions.has_forces)[:row].sum())
+    n_atoms = int(predictions.n_atoms[row])
+    return energy_ev, predictions.forces_pred_ev_per_ang[start : start + n_atoms]
 
 
 def ase_parity(calculator: Path, chosen: ChosenModel, recorded: Recorded) -> Parity:
@@ -170,25 +181,40 @@ def _compared(
     dtype: str,
 ) -> Parity:
     found = [evaluate(frame.copy()) for frame in wanted.frames]
-    pairs = list(zip(found, wanted.values, wanted.frames, strict=True))
+    # The maxima of numpy: those of Python lose a NaN.
+    energies = [
+        abs(a[0] - b[0]) / len(frame)
+        for a, b, frame in zip(found, wanted.values, wanted.frames, strict=True)
+    ]
+    forces = [
+        np.abs(a[1] - b[1]).max()
+        for a, b in zip(found, wanted.values, strict=True)
+        if b[1] is not None
+    ]
     parity = Parity(
         form=form,
         task_id=chosen.record.task_id if chosen else "committee",
         against=against,
-        n_frames=len(pairs),
-        energy_ev_per_atom=max(abs(a[0] - b[0]) / len(frame) for a, b, frame in pairs),
-        force_ev_per_ang=max(float(np.abs(a[1] - b[1]).max()) for a, b, _ in pairs),
+        n_frames=len(found),
+        energy_ev_per_atom=float(np.max(energies)),
+        force_ev_per_ang=float(np.max(forces)) if forces else None,
         tolerance=TOLERANCE[dtype],
     )
-    differences = (parity.energy_ev_per_atom, parity.force_ev_per_ang)
-    # Written so that a NaN is refused, too.
-    if not all(difference <= parity.tolerance for difference in differences):
+    if not _held(parity):
+        force = parity.force_ev_per_ang
         raise WorkIncomplete(
             f"Nothing was exported: the form '{form}' of {parity.task_id} differs from "
-            f"{against} by {parity.energy_ev_per_atom:.2g} eV/atom and "
-            f"{parity.force_ev_per_ang:.2g} eV/Å; {parity.tolerance:g} is accepted."
+            f"{against} by {parity.energy_ev_per_atom:.2g} eV/atom"
+            f"{'' if force is None else f' and {force:.2g} eV/Å'}; "
+            f"{parity.tolerance:g} is accepted."
         )
     return parity
+
+
+def _held(parity: Parity) -> bool:
+    differences = (parity.energy_ev_per_atom, parity.force_ev_per_ang)
+    # Written so that a NaN is refused, too.
+    return all(each <= parity.tolerance for each in differences if each is not None)
 
 
 def _with(calc: Any) -> Callable[[ase.Atoms], Values]:
@@ -250,16 +276,21 @@ def _labelled(atoms: ase.Atoms) -> ase.Atoms:
 
 
 def _rows_with_all_elements(predictions: Predictions) -> list[int]:
-    """Rows of the smallest test frames that together have the elements of all, and a few more."""
+    """Rows of the smallest test frames that together have the elements of all, and a few more.
+
+    Frames without forces count only where no test frame has them.
+    """
     starts = np.cumsum(predictions.n_atoms) - predictions.n_atoms
     elements = {
         row: set(predictions.numbers[start : start + n].tolist())
         for row, (start, n) in enumerate(zip(starts, predictions.n_atoms, strict=True))
     }
-    usable = np.flatnonzero((predictions.part == "test") & predictions.has_forces).tolist()
+    test = predictions.part == "test"
+    with_forces = test & predictions.has_forces
+    usable = np.flatnonzero(with_forces if with_forces.any() else test).tolist()
     usable.sort(key=lambda row: int(predictions.n_atoms[row]))
     rows: list[int] = []
-    missing = set().union(*(elements[row] for row in usable))
+    missing: set[int] = set().union(*(elements[row] for row in usable))
     while missing:
         best = max(usable, key=lambda row: len(elements[row] & missing))
         rows.append(best)

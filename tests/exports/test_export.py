@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,11 @@ from mo_hpc import export
 from mo_hpc.container.entering import Container
 from mo_hpc.container.image import Image
 from mo_hpc.container.script import Bind
+from mo_hpc.core.errors import WorkIncomplete
 from mo_hpc.core.files import read_json, sha256_file, write_json
-from mo_hpc.exports.parity import recorded_predictions
+from mo_hpc.core.paths import TaskPaths
+from mo_hpc.exports.parity import Recorded, ase_parity, recorded_predictions
+from mo_hpc.metrics.predictions import Predictions
 
 STRICT, RELAXED = "lodo_strict-W-fine_tune", "lodo_relaxed-W-fine_tune"
 
@@ -197,6 +202,62 @@ def test_a_model_that_does_not_give_its_recorded_results_is_not_exported(
 
     forge(strict.metrics, predictions_sha256="0" * 64)
     refused(exporting(words), "predictions", "not the recorded ones")
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("quantity", ["energy", "forces"])
+def test_a_nan_is_no_parity_wherever_it_stands(exported, models, place, quantity):
+    recorded = recorded_predictions(models[0])
+    calculator = exported[0] / "calculator.py"
+    assert ase_parity(calculator, models[0], recorded).n_frames == len(recorded.frames) >= 4
+    values = list(recorded.values)
+    energy_ev, forces = values[place]
+    assert forces is not None
+    values[place] = (np.nan, forces) if quantity == "energy" else (energy_ev, forces * np.nan)
+    with pytest.raises(WorkIncomplete, match=r"differs from recorded predictions by.* nan eV/"):
+        ase_parity(calculator, models[0], Recorded(recorded.frames, values))
+
+
+def test_without_forces_energies_are_compared_alone(own_run, exporting, task_id, tmp_path):
+    paths = own_run.task(task_id(STRICT))
+    none = {
+        f"forces_{which}_ev_per_ang": np.empty((0, 3), dtype=np.float64)
+        for which in ("ref", "pred")
+    }
+    predictions = Predictions.load(paths.predictions)
+    predict_anew(paths, replace(predictions, has_forces=predictions.part == "none", **none))
+    out = tmp_path / "out"
+    code, shown, _ = exporting([f"run={own_run.folder}", STRICT, "--to", str(out)])
+    assert code == 0
+    assert "eV/atom  no forces  against recorded predictions" in shown
+    (parity,) = read_json(out / "model_card.json")["parity"]
+    assert parity["force_ev_per_ang"] is None
+    assert parity["n_frames"] >= 4
+    assert re.search(
+        r"recorded predictions \| \d+ \| [\d.e+-]+ \| - \|", (out / "MODEL_CARD.md").read_text()
+    )
+
+    # The energies are still compared.
+    moved = Predictions.load(paths.predictions)
+    predict_anew(paths, replace(moved, energy_pred_ev=moved.energy_pred_ev + 1.0))
+    code, _, error = exporting([f"run={own_run.folder}", STRICT, "--to", str(tmp_path / "moved")])
+    assert code == 1
+    assert "Nothing was exported" in error
+
+
+def test_without_test_frames_there_is_nothing_to_compare(own_run, exporting, task_id, tmp_path):
+    paths = own_run.task(task_id(STRICT))
+    predictions = Predictions.load(paths.predictions)
+    predict_anew(paths, predictions.select(predictions.part != "test"))
+    words = [f"run={own_run.folder}", STRICT, "--to", str(tmp_path / "out")]
+    refused(exporting(words), "no test frame", "nothing can be compared")
+    assert not (tmp_path / "out").exists()
+
+
+def predict_anew(paths: TaskPaths, predictions: Predictions) -> None:
+    """Other predictions, and the record that goes with them."""
+    predictions.save(paths.predictions)
+    forge(paths.metrics, predictions_sha256=sha256_file(paths.predictions))
 
 
 def forge(path: Path, **values: str) -> None:
