@@ -40,6 +40,8 @@ _FRAMES_PER_RELAXATION = 4
 _VOLUME_SCALES = (0.90, 0.95, 1.00, 1.06, 1.12)
 _STRAINS = 3
 _RATTLES_ANG = (0.04, 0.08, 0.12, 0.16)
+_DECIMALS = 6
+"""Of Å, eV and eV/Å in the file."""
 
 
 def build_demo(path: Path) -> None:
@@ -180,11 +182,18 @@ def _lattice_constant_ang(prototype: str, symbols: tuple[str, ...]) -> float:
 
 
 def _labelled(atoms: Atoms, described: dict[str, Any]) -> Atoms:
-    """A bare frame with its labels, for the file."""
+    """A bare frame with its labels, for the file.
+
+    Rounded, because linear algebra differs in the last digits between processors: the same
+    file, and with it the same splits, everywhere.
+    """
     labelled = Atoms(
-        numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell.array, pbc=True
+        numbers=atoms.numbers,
+        positions=atoms.positions.round(_DECIMALS),
+        cell=atoms.cell.array.round(_DECIMALS),
+        pbc=True,
     )
     energy, forces = energy_and_forces(labelled)
-    labelled.info = {"REF_energy": energy, **described, "label": LABEL}
-    labelled.arrays["REF_forces"] = forces
+    labelled.info = {"REF_energy": round(energy, _DECIMALS), **described, "label": LABEL}
+    labelled.arrays["REF_forces"] = forces.round(_DECIMALS)
     return labelled

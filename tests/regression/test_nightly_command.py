@@ -23,7 +23,8 @@ WORDS = (
     "axes.seed=[1]",
     "train.max_epochs=1",
     "train.allow_missing_energy_reference=true",
-    "split.max_train=24",
+    # Of the transfer alone: so few frames of the pretraining may lack an element.
+    "grid.stages.transfer.split.max_train=24",
     "keep=2",
 )
 GOOD, WORSE = "train.learning_rate=0.5", "train.learning_rate=1e-9"
