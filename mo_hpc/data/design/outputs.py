@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.io import read
 
@@ -113,6 +114,9 @@ def _read_outcar(path: Path) -> Run:
 def _read_extxyz(path: Path) -> Run:
     frames = _frames(path, "extxyz")
     declared = frames[-1].info.get("converged") if frames else None
+    if declared is not None and not isinstance(declared, bool | np.bool_):
+        problem = f"{path.name} says converged={declared}; it must be T or F."
+        raise RunProblem("unreadable", problem)
     return Run(
         path.name,
         frames,

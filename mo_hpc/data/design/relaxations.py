@@ -63,6 +63,7 @@ def read_relaxation(folder: Path, structure: DesignedStructure, settings: VaspCo
     """
     run = read_run(folder)
     _require_structure(run, structure)
+    _require_same_throughout(run)
     steps = tuple(
         _step(run, number, settings)
         for number, converged in enumerate(run.electrons_converged)
@@ -88,12 +89,30 @@ def _step(run: Run, number: int, settings: VaspConfig) -> Step:
         problem = f"{run.source}: step {number} has no energy or no forces."
         raise RunProblem("unreadable", problem)
     atoms = Atoms(numbers=frame.numbers, positions=frame.positions, cell=frame.cell.array, pbc=True)
-    return Step(number, atoms, float(energy), np.asarray(forces, dtype=np.float64))
+    energy_ev = _finite(energy, (), f"{run.source}: step {number}: energy")
+    forces_ev_per_ang = _finite(forces, (len(atoms), 3), f"{run.source}: step {number}: forces")
+    return Step(number, atoms, float(energy_ev), forces_ev_per_ang)
+
+
+def _finite(values: object, shape: tuple[int, ...], what: str) -> npt.NDArray[np.float64]:
+    """The values as an array, refused if they are not finite numbers in that shape."""
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise RunProblem("unreadable", f"{what} cannot be read: {error}.") from error
+    if numbers.shape != shape:
+        problem = f"{what} has shape {numbers.shape}; it must be {shape}."
+        raise RunProblem("unreadable", problem)
+    if not np.isfinite(numbers).all():
+        raise RunProblem("unreadable", f"{what} has a value that is not a finite number.")
+    return numbers
 
 
 def _require_structure(run: Run, structure: DesignedStructure) -> None:
     """Refuses a run that was copied into another structure's folder."""
     first, expected = run.frames[0], structure.atoms
+    # No comparison with NaN is true, so NaN would pass for the right cell and the right sites.
+    _require_finite_geometry(run, 0)
     if list(first.numbers) != list(expected.numbers):
         problem = f"{run.source} is of {first.symbols}; here belongs, in this order, "
         raise RunProblem("other structure", f"{problem}{expected.symbols}.")
@@ -106,6 +125,27 @@ def _require_structure(run: Run, structure: DesignedStructure) -> None:
     if moved > half_way:
         problem = f"{run.source} begins with an atom {moved:.2f} Å from its site here."
         raise RunProblem("other structure", problem)
+
+
+def _require_same_throughout(run: Run) -> None:
+    """Refuses a file into which steps of several structures, or of several cells, came."""
+    first = run.frames[0]
+    for number, frame in enumerate(run.frames):
+        _require_finite_geometry(run, number)
+        where = f"{run.source}: step {number}"
+        if list(frame.numbers) != list(first.numbers):
+            problem = f"{where} is of {frame.symbols}; the first is, in this order, of "
+            raise RunProblem("unreadable", f"{problem}{first.symbols}.")
+        if np.abs(frame.cell.array - first.cell.array).max() > _CELL_TOLERANCE_ANG:
+            edges = " × ".join(f"{length:.3f}" for length in frame.cell.lengths())
+            problem = f"{where} has another cell than the first, {edges} Å: cells must be fixed."
+            raise RunProblem("unreadable", problem)
+
+
+def _require_finite_geometry(run: Run, number: int) -> None:
+    frame, where = run.frames[number], f"{run.source}: step {number}"
+    _finite(frame.cell.array, (3, 3), f"{where}: cell")
+    _finite(frame.positions, (len(frame), 3), f"{where}: positions")
 
 
 def _why_not_converged(run: Run, last: Step, settings: VaspConfig) -> str | None:

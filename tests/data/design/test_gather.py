@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 
+import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 
 from mo_hpc.core.config import dataset_config
@@ -116,6 +118,17 @@ def test_a_file_may_say_itself_whether_it_converged(leave, frames, structure, se
             assert problem_of(tmp_path, structure, settings)[0] == "not converged"
 
 
+@pytest.mark.parametrize("declared", ["no", "yes", "maybe", 0, 1])
+def test_convergence_is_declared_by_t_or_f_only(
+    declared, leave, frames, structure, settings, tmp_path
+):
+    frames[-1].info["converged"] = declared
+    leave().trajectory(tmp_path, frames)
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert f"converged={declared}" in words
+
+
 def test_a_run_of_another_structure_is_refused(
     leave, relaxed, structure, finished, settings, tmp_path
 ):
@@ -148,6 +161,70 @@ def test_garbage_and_nothing_are_told_apart(leave, frames, structure, settings, 
     path.unlink()
     leave().trajectory(tmp_path, frames)
     assert "no energy or no forces" in problem_of(tmp_path, structure, settings)[1]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("label", ["energy", "forces"])
+@pytest.mark.parametrize("number", [0, -1])
+@pytest.mark.parametrize("program", ["vasprun", "trajectory"])
+def test_labels_that_are_not_finite_are_unreadable(
+    program, number, label, value, leave, frames, structure, settings, tmp_path
+):
+    frames[-1].info["converged"] = True
+    results = frames[number].calc.results
+    results[label] = results[label] + value
+    getattr(leave(), program)(tmp_path, frames)
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert f"step {number % len(frames)}: {label} has a value that is not" in words
+
+
+def test_labels_of_another_form_are_unreadable(leave, frames, structure, settings, tmp_path):
+    frames[1].info["REF_energy"] = "none"
+    leave().trajectory(tmp_path, frames)
+    assert "step 1: energy cannot be read" in problem_of(tmp_path, structure, settings)[1]
+    del frames[1].info["REF_energy"]
+    frames[1].arrays["REF_forces"] = frames[1].get_forces()[:, 0]
+    leave().trajectory(tmp_path, frames)
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert "step 1: forces has shape (16,)" in words
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("what", ["positions", "cell"])
+def test_a_geometry_that_is_not_finite_is_unreadable(
+    what, number, leave, frames, structure, settings, tmp_path
+):
+    if what == "cell":
+        frames[number].cell[0, 0] = np.nan
+    else:
+        frames[number].positions[0, 0] = np.nan
+    leave().trajectory(tmp_path, frames)
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert f"step {number}: {what} has a value that is not" in words
+
+
+@pytest.mark.parametrize("program", ["vasprun", "outcar", "trajectory"])
+def test_a_step_in_another_cell_is_unreadable(
+    program, leave, frames, structure, settings, tmp_path
+):
+    last = frames[-1]
+    last.set_cell(last.cell.array * 1.02)
+    last.calc = SinglePointCalculator(last, **last.calc.results)
+    getattr(leave(), program)(tmp_path, frames)
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert f"step {len(frames) - 1} has another cell" in words
+
+
+def test_a_step_of_other_elements_is_unreadable(leave, frames, structure, settings, tmp_path):
+    frames[1].symbols[-1] = "Re"
+    leave().trajectory(tmp_path, frames)
+    state, words = problem_of(tmp_path, structure, settings)
+    assert state == "unreadable"
+    assert "step 1 is of" in words
 
 
 @pytest.mark.parametrize("name", ["vasprun.xml.gz", "OUTCAR.gz", "trajectory.xyz.gz"])
