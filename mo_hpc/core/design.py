@@ -61,7 +61,8 @@ class DesignConfig(Strict):
     single: bool = True
     """Whether each dopant alone, on each inequivalent site, belongs to it."""
     pair_shells: tuple[int, ...] = ()
-    """Neighbour shells, from 1, on which the second dopant of a pair sits; none: no pairs."""
+    """Neighbour shells, from 1, on which the second dopant of a pair sits; none: no pairs. They
+    are counted among all atoms of the host's ``element``, whichever ``sites`` are listed."""
     vasp: str
     """Name of the VASP settings (``configs/vasp``)."""
     trajectories: str | None = None

@@ -67,10 +67,9 @@ class Host:
     @cached_property
     def sites(self) -> tuple[int, ...]:
         """The sites that may be replaced."""
-        crystal, wanted = self.crystal, self.config.sites
-        of_element = [int(site) for site in np.flatnonzero(crystal.symbols == self.config.element)]
+        wanted, of_element = self.config.sites, self._of_element
         if wanted is None and of_element:
-            return tuple(of_element)
+            return of_element
         wrong = sorted(set(wanted or ()) - set(of_element))
         if wrong or not of_element:
             raise UserError(
@@ -92,7 +91,10 @@ class Host:
 
     @cached_property
     def shell_radii_ang(self) -> tuple[float, ...]:
-        """The distances between sites in Å, each once, ascending: the first shell's first."""
+        """The distances between atoms of the element in Å, each once, ascending.
+
+        All its atoms count, not the listed sites alone: a shell is the crystal's.
+        """
         found = np.unique(self._distances_ang)
         found = found[found > TOLERANCE_ANG]
         steps = np.diff(found, prepend=-np.inf) > TOLERANCE_ANG
@@ -102,23 +104,37 @@ class Host:
         """One ordered pair of sites of each kind on a shell, the lowest numbers first.
 
         Raises:
-            UserError: If the supercell is too small to have that shell.
+            UserError: If the supercell is too small to have that shell, or no two of the
+                listed sites are on it.
         """
+        pairs = self._all_pairs(shell)
+        if not pairs:
+            raise UserError(
+                f"No two of the sites of host '{self.config.name}' are on neighbour shell {shell} "
+                "of each other.",
+                where="pair_shells",
+                valid=[n + 1 for n in range(len(self.shell_radii_ang)) if self._all_pairs(n + 1)],
+                remedy="List more sites of the host in 'sites', or leave the shell out.",
+            )
+        kinds: dict[tuple[int, int], tuple[int, int]] = {}
+        for pair in pairs:
+            kinds.setdefault(self._symmetry.first_equivalent_pair(*pair), pair)
+        return list(kinds.values())
+
+    def _all_pairs(self, shell: int) -> list[tuple[int, int]]:
         radii = self.shell_radii_ang
         if shell > len(radii):
             raise UserError(
                 f"Host '{self.config.name}' has no neighbour shell {shell}: in its supercell "
-                f"sites have {len(radii)} distances.",
+                f"{self.config.element} atoms have {len(radii)} distances.",
                 where="pair_shells",
                 remedy="Repeat the host's cell more often, or leave the shell out.",
             )
         beyond = radii[shell] if shell < len(radii) else np.inf
-        on_shell = (self._distances_ang >= radii[shell - 1]) & (self._distances_ang < beyond)
-        kinds: dict[tuple[int, int], tuple[int, int]] = {}
-        for first, second in np.argwhere(on_shell):
-            pair = (self.sites[first], self.sites[second])
-            kinds.setdefault(self._symmetry.first_equivalent_pair(*pair), pair)
-        return list(kinds.values())
+        rows = np.searchsorted(self._of_element, self.sites)
+        distances = self._distances_ang[np.ix_(rows, rows)]
+        on_shell = (distances >= radii[shell - 1]) & (distances < beyond)
+        return [(self.sites[first], self.sites[second]) for first, second in np.argwhere(on_shell)]
 
     def is_lower_order(self, first: int, second: int) -> bool:
         """Whether a pair of one element is to be taken in this order: both stand for the same."""
@@ -126,9 +142,14 @@ class Host:
         return kind(first, second) <= kind(second, first)
 
     @cached_property
+    def _of_element(self) -> tuple[int, ...]:
+        found = np.flatnonzero(self.crystal.symbols == self.config.element)
+        return tuple(int(site) for site in found)
+
+    @cached_property
     def _distances_ang(self) -> npt.NDArray[np.float64]:
-        """Between sites, to the nearest image, in Å, shape (n_sites, n_sites)."""
-        chosen = self.crystal[list(self.sites)]
+        """Between atoms of the element, to the nearest image, in Å, shape (n_atoms, n_atoms)."""
+        chosen = self.crystal[list(self._of_element)]
         return np.asarray(chosen.get_all_distances(mic=True), dtype=np.float64)
 
 

@@ -191,10 +191,35 @@ def test_only_the_named_element_and_sites_are_replaced(tmp_path):
         "Mo8Ti6W2",
     ]
     some = HostConfig(name="b2", file=file, sites=(0, 6))
-    (pair,) = [d for d in designed_structures(small_design(some, ("W",), (1,))) if d.doping.shell]
+    (pair,) = [d for d in designed_structures(small_design(some, ("W",), (2,))) if d.doping.shell]
     assert pair.doping.sites == (0, 6)
+    assert pair.structure_id == "b2_W-W_2nn"
     with pytest.raises(UserError, match="no Mo on site 1"):
         list(designed_structures(small_design(some.model_copy(update={"sites": (0, 1)}), (), ())))
+
+
+def test_shells_are_counted_in_the_crystal_and_not_among_the_listed_sites(tmp_path):
+    """BCC: sites 0, 1 and 2 are the corner, the centre and the next corner along z."""
+    edge_ang = 3.16
+    crystal = bulk("Mo", "bcc", a=edge_ang, cubic=True) * (3, 3, 3)
+    write(tmp_path / "bcc.xyz", crystal)
+
+    def host(*sites: int) -> HostConfig:
+        return HostConfig(name="bcc", file=str(tmp_path / "bcc.xyz"), sites=sites)
+
+    assert crystal.positions[2] == pytest.approx([0, 0, edge_ang])
+    whole = Host(host().model_copy(update={"sites": None}))
+    assert Host(host(0, 2)).shell_radii_ang == whole.shell_radii_ang
+    assert whole.shell_radii_ang[:2] == pytest.approx([np.sqrt(0.75) * edge_ang, edge_ang])
+    assert Host(host(0, 2)).pairs(2) == [(0, 2)]
+    assert Host(host(0, 1, 2)).pairs(1) == [(0, 1)]
+    with pytest.raises(UserError) as caught:
+        list(designed_structures(small_design(host(0, 2), ("W",), (2, 1))))
+    assert "on neighbour shell 1" in " ".join(str(caught.value).split())
+    assert caught.value.valid == ("2",)
+    with pytest.raises(UserError) as caught:
+        Host(host(2)).pairs(1)
+    assert caught.value.valid == ()
 
 
 def test_symmetry_does_not_depend_on_how_the_cell_is_written():
