@@ -32,7 +32,6 @@ def finished_run(cache_root, tmp_path_factory) -> RunPaths:
         "axes.paradigm=[zero_shot,fine_tune]",
         "axes.energy_reference=[foundation]",
         "train.max_epochs=1",
-        "split.max_train=100",
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "collect_if_ended", lambda *_: None)
