@@ -14,6 +14,7 @@ _OVERALL = (
     ("force component, meV/Å", _FORCE),
 )
 _FORM = {
+    "model": "The model alone",
     "ase": "ASE calculator",
     "mliap": "LAMMPS `pair_style mliap unified`",
     "mace": "LAMMPS `pair_style mace`",

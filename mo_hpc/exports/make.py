@@ -30,6 +30,7 @@ from mo_hpc.exports.parity import (
     committee_parity,
     eager_values,
     lammps_parity,
+    member_parity,
     recorded_predictions,
 )
 from mo_hpc.training.reproducible import reproducible
@@ -101,7 +102,8 @@ def _write_forms(
     if len(chosen) == 1:
         parities = [ase_parity(export.calculator, chosen[0], recorded[0])]
     else:
-        parities = [committee_parity(export.calculator, chosen, recorded[0])]
+        parities = [member_parity(*each) for each in zip(chosen, recorded, strict=True)]
+        parities.append(committee_parity(export.calculator, chosen, recorded[0]))
     for number, each in enumerate(chosen):
         for form in forms:
             content = lammps_content(each, form)

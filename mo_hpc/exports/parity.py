@@ -34,6 +34,7 @@ N_FRAMES = 4
 TOLERANCE = {"float32": 1e-3, "float64": 1e-6}
 """Largest difference allowed, in eV/atom and eV/Å. Single precision leaves some 1e-5 eV/Å, and
 a model that was evaluated on a GPU is compared on a CPU."""
+_RECORDED = "recorded predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Parity:
     """How far a written form is from what it was made of.
 
     Attributes:
-        form: ``ase``, ``mliap`` or ``mace``.
+        form: ``model``, ``ase``, ``mliap`` or ``mace``.
         task_id: The task of the model; ``committee`` for the mean over all.
         against: What it was compared with.
         n_frames: Number of structures.
@@ -118,14 +119,21 @@ def ase_parity(calculator: Path, chosen: ChosenModel, recorded: Recorded) -> Par
         WorkIncomplete: If they differ by more than rounding.
     """
     calc = exported_calculator(calculator)
-    return _compared(
-        "ase",
-        chosen,
-        "recorded predictions",
-        recorded,
-        evaluate=_with(calc),
-        dtype=calc.default_dtype,
-    )
+    found = _each(_with(calc), recorded)
+    return _compared("ase", chosen, found, recorded, against=_RECORDED, dtype=calc.default_dtype)
+
+
+def member_parity(chosen: ChosenModel, recorded: Recorded) -> Parity:
+    """A model of a committee against its own task's recorded predictions.
+
+    The committee's calculator is compared with its models, so these must be compared as well.
+
+    Raises:
+        WorkIncomplete: If they differ by more than rounding.
+    """
+    dtype = facts_of(open_model(chosen)).dtype
+    found = eager_values(chosen, recorded.frames, getattr(torch, dtype))
+    return _compared("model", chosen, found, recorded, against=_RECORDED, dtype=dtype)
 
 
 def committee_parity(calculator: Path, chosen: Sequence[ChosenModel], recorded: Recorded) -> Parity:
@@ -140,9 +148,9 @@ def committee_parity(calculator: Path, chosen: Sequence[ChosenModel], recorded: 
         (float(np.mean([energy for energy, _ in each])), np.mean([f for _, f in each], axis=0))
         for each in zip(*single, strict=True)
     ]
-    calc = exported_calculator(calculator)
     wanted = Recorded(recorded.frames, means)
-    return _compared("ase", None, "mean of the models", wanted, evaluate=_with(calc), dtype=dtype)
+    found = _each(_with(exported_calculator(calculator)), wanted)
+    return _compared("ase", None, found, wanted, against="mean of the models", dtype=dtype)
 
 
 def lammps_parity(
@@ -162,8 +170,9 @@ def lammps_parity(
     facts = facts_of(open_model(chosen))
     evaluate = _mliap(content, facts) if form == "mliap" else _torchscript(content, facts)
     wanted = Recorded(frames, eager_values(chosen, frames, torch.float64))
+    found = _each(evaluate, wanted)
     against = "the model, double precision"
-    return _compared(form, chosen, against, wanted, evaluate=evaluate, dtype="float64")
+    return _compared(form, chosen, found, wanted, against=against, dtype="float64")
 
 
 def exported_calculator(path: Path) -> Any:
@@ -174,13 +183,12 @@ def exported_calculator(path: Path) -> Any:
 def _compared(
     form: str,
     chosen: ChosenModel | None,
-    against: str,
+    found: Sequence[Values],
     wanted: Recorded,
     *,
-    evaluate: Callable[[ase.Atoms], Values],
+    against: str,
     dtype: str,
 ) -> Parity:
-    found = [evaluate(frame.copy()) for frame in wanted.frames]
     # The maxima of numpy: those of Python lose a NaN.
     energies = [
         abs(a[0] - b[0]) / len(frame)
@@ -215,6 +223,10 @@ def _held(parity: Parity) -> bool:
     differences = (parity.energy_ev_per_atom, parity.force_ev_per_ang)
     # Written so that a NaN is refused, too.
     return all(each <= parity.tolerance for each in differences if each is not None)
+
+
+def _each(evaluate: Callable[[ase.Atoms], Values], wanted: Recorded) -> list[Values]:
+    return [evaluate(frame.copy()) for frame in wanted.frames]
 
 
 def _with(calc: Any) -> Callable[[ase.Atoms], Values]:

@@ -124,6 +124,12 @@ def test_a_committee_is_the_mean_and_says_how_far_it_is_spread(
     assert f"from {folder.name}.calculator import calculator" in out
     members = [sha256_file(folder / f"model_{number}.model") for number in (1, 2)]
     assert sorted(members) == sorted(each.record.model_sha256 for each in models)
+    parity = read_json(folder / "model_card.json")["parity"]
+    assert [(each["form"], each["task_id"], each["against"]) for each in parity] == [
+        ("model", models[0].record.task_id, "recorded predictions"),
+        ("model", models[1].record.task_id, "recorded predictions"),
+        ("ase", "committee", "mean of the models"),
+    ]
 
     module = runpy.run_path(str(folder / "calculator.py"))
     atoms = structure[0].copy()
@@ -202,6 +208,21 @@ def test_a_model_that_does_not_give_its_recorded_results_is_not_exported(
 
     forge(strict.metrics, predictions_sha256="0" * 64)
     refused(exporting(words), "predictions", "not the recorded ones")
+
+
+@pytest.mark.parametrize(("forged", "other"), [(STRICT, RELAXED), (RELAXED, STRICT)])
+def test_a_committee_with_a_forged_member_is_not_exported(
+    own_run, exporting, task_id, tmp_path, forged, other
+):
+    """The same forgery, with either place in the committee."""
+    paths = own_run.task(task_id(forged))
+    paths.model.write_bytes(own_run.task(task_id(other)).model.read_bytes())
+    forge(paths.metrics, model_sha256=sha256_file(paths.model))
+    out = tmp_path / "out"
+    code, _, error = exporting([f"run={own_run.folder}", STRICT, RELAXED, "--to", str(out)])
+    assert code == 1
+    assert f"the form 'model' of {task_id(forged)} differs from recorded" in " ".join(error.split())
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("place", [0, -1])
