@@ -64,7 +64,8 @@ def common_facts(chosen: Sequence[ChosenModel]) -> ModelFacts:
     """
     first, *others = [(facts_of(open_model(each)), each.record) for each in chosen]
     for facts, record in others:
-        pairs = {
+        wanted_sources = first[1].energy_references.sources
+        pairs: dict[str, tuple[object, object]] = {
             "elements": (first[0].elements, facts.elements),
             "cutoff": (first[0].r_max_ang, facts.r_max_ang),
             "type of numbers": (first[0].dtype, facts.dtype),
@@ -74,6 +75,9 @@ def common_facts(chosen: Sequence[ChosenModel]) -> ModelFacts:
                 record.energy_references.policy,
             ),
         }
+        # Of one policy, too, an element may be fitted in one task and zero in another.
+        for symbol, source in record.energy_references.sources.items():
+            pairs[f"source of the E0 of {symbol}"] = (wanted_sources.get(symbol), source)
         for name, (wanted, found) in pairs.items():
             if wanted != found:
                 raise UserError(

@@ -169,6 +169,22 @@ def test_tasks_that_cannot_be_exported(finished_run, exporting, task_id):
     refused(exporting([run, "pretrain", RELAXED]), "no committee", "policy of reference energies")
 
 
+def test_reference_energies_from_other_sources_make_no_committee(
+    own_run, exporting, task_id, tmp_path
+):
+    """As a fit leaves them where one fold's training lacks the element: of one policy."""
+    paths = own_run.task(task_id(STRICT))
+    references = read_json(paths.metrics)["energy_references"]
+    references["sources"]["W"] = "zero"
+    forge(paths.metrics, energy_references=references)
+    words = [f"run={own_run.folder}", STRICT, RELAXED, "--to", str(tmp_path / "out")]
+    said = (
+        f"source of the E0 of W of {task_id(RELAXED)} is foundation, and of {task_id(STRICT)} zero"
+    )
+    refused(exporting(words), "no committee", said)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_exists_is_left_alone(finished_run, exporting, tmp_path):
     (tmp_path / "mine").write_text("mine")
     words = [f"run={finished_run.folder}", STRICT, "--to"]
@@ -281,7 +297,7 @@ def predict_anew(paths: TaskPaths, predictions: Predictions) -> None:
     forge(paths.metrics, predictions_sha256=sha256_file(paths.predictions))
 
 
-def forge(path: Path, **values: str) -> None:
+def forge(path: Path, **values: object) -> None:
     write_json(path, read_json(path) | values)
 
 
