@@ -45,7 +45,7 @@ def calculator(device="cpu", dtype=DTYPE, **options):
 
 
 def spread(atoms):
-    """Standard deviations over the models of a committee, for atoms that it has calculated.
+    """Sample standard deviations over the models of a committee, for atoms that it calculates.
 
     Returns:
         Of the energy per atom in eV, and of the force vector on each atom in eV/Å,
@@ -59,7 +59,7 @@ def spread(atoms):
     atoms.get_forces()
     energies = atoms.calc.results["energy_comm"]
     forces = atoms.calc.results["forces_comm"]
-    return energies.std() / len(atoms), (forces.var(axis=0).sum(axis=1)) ** 0.5
+    return energies.std(ddof=1) / len(atoms), forces.var(axis=0, ddof=1).sum(axis=1) ** 0.5
 '''
 
 

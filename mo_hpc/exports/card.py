@@ -128,5 +128,9 @@ def _committee_limits(records: Sequence[Record]) -> list[str]:
             "The committee as a whole: the errors are those of its models, each on its own test "
             "frames, which the others may have trained on."
         ),
-        "The committee's spread: it was not calibrated against errors.",
+        (
+            "The committee's spread: export compares it with no error. For tasks that differ only "
+            "in the seed, three or more, the tables `committee` and `committee_calibration` of the "
+            "run do."
+        ),
     ]

@@ -143,10 +143,12 @@ def test_a_committee_is_the_mean_and_says_how_far_it_is_spread(
         forces.append(alone.get_forces())
     assert atoms.get_potential_energy() == pytest.approx(np.mean(energies), abs=1e-9)
     energy_spread, force_spread = module["spread"](atoms)
-    assert energy_spread == pytest.approx(abs(energies[0] - energies[1]) / 2 / len(atoms), rel=1e-6)
-    half = np.linalg.norm(forces[0] - forces[1], axis=1) / 2
+    # The sample standard deviation of two numbers is their distance over the root of two.
+    distance = abs(energies[0] - energies[1]) / len(atoms)
+    assert energy_spread == pytest.approx(distance / np.sqrt(2), rel=1e-6)
+    distances = np.linalg.norm(forces[0] - forces[1], axis=1)
     assert force_spread.max() > 0
-    assert np.allclose(force_spread, half, atol=1e-9)
+    assert np.allclose(force_spread, distances / np.sqrt(2), atol=1e-9)
 
 
 # -- refusals -------------------------------------------------------------------------
