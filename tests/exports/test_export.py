@@ -98,9 +98,13 @@ def test_the_card_says_where_the_model_ends(exported, models):
     low, high = tungsten["intervals_95"]["force_mae_mev_per_ang_component"]
     assert low < means["force_mae_mev_per_ang_component"] < high
     text = (folder / "MODEL_CARD.md").read_text()
-    for word in (*card["warnings"], "W (not in training)", record.model_sha256, *model["split"]):
-        assert word in text or word in model["split"]
-    assert "no LAMMPS" not in text
+    for word in (*card["warnings"], "W (not in training)", record.model_sha256):
+        assert word in text
+    predictions = Predictions.load(models[0].paths.predictions)
+    counts = {part: int((predictions.part == part).sum()) for part in ("train", "valid", "test")}
+    assert min(counts.values()) > 0
+    said = ", ".join(f"{count} {part}" for part, count in counts.items())
+    assert "- Split: lodo_strict, W held out, whole trajectories on one side: " + said in text
 
 
 def test_json_is_one_document(finished_run, exporting, tmp_path):
