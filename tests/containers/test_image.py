@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -177,11 +178,22 @@ print([f for f in ours if not os.path.exists(importlib.util.cache_from_source(f)
     assert python(image, code).splitlines()[-1] == "[]"
 
 
-def test_an_ordinary_user_can_use_it(image):
+@pytest.fixture
+def image_for_all(image):
+    """The image where every user can read it, whatever folder it was built in."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(folder) / "image.sif"
+        shutil.copyfile(image, copy)
+        copy.chmod(0o755)
+        yield copy
+
+
+def test_an_ordinary_user_can_use_it(image_for_all):
     if os.geteuid() != 0 or shutil.which("runuser") is None:
         pytest.skip("These tests run as an ordinary user already, or cannot become one.")
     flags = ["--containall", "--no-home"]
-    inner = ["apptainer", "--silent", "exec", *flags, str(image), "python", "-c"]
+    inner = ["apptainer", "--silent", "exec", *flags, str(image_for_all), "python", "-c"]
     code = "import os, torch, mace.modules; print(os.getuid(), torch.ones(2).sum().item())"
     done = subprocess.run(
         ["runuser", "-u", "nobody", "--", *inner, code],
