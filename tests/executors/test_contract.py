@@ -25,7 +25,7 @@ class ExecutorContract:
                 run, make_config(self.name, collect=False)
             )
             submitted = executor.submit(tasks)
-            wait_until(lambda: not activity(run).tasks, timeout_s=60, interval_s=0.5)
+            wait_until(lambda: not activity(run).tasks, timeout_s=180, interval_s=0.5)
             return submitted
 
         return execute
@@ -92,7 +92,7 @@ class TestMpi(ExecutorContract):
 
         def execute(tasks):
             launch = mpi_launch([task.id for task in tasks])
-            out, errors = launch.communicate(timeout=60)
+            out, errors = launch.communicate(timeout=180)
             assert launch.returncode == 0, errors
             return json.loads(out)
 

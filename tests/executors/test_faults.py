@@ -216,7 +216,7 @@ def test_a_follower_tops_up_chunks_until_all_is_done(slurm, tmp_path):
     outcome = victim.launch(by_hand=True)
     try:
         assert len(outcome.submitted) + outcome.n_waiting == 12
-        victim.wait_done(*names, timeout_s=120)
+        victim.wait_done(*names, timeout_s=240)
     finally:
         victim.clean_up()
     assert [victim.starts(name) for name in names] == [1] * 12

@@ -121,7 +121,7 @@ def test_at_a_real_limit_every_follower_has_room_for_its_successor(slurm, tmp_pa
     victim.save()
     try:
         assert victim.launch(by_hand=True).n_waiting == len(names) - 5
-        victim.wait_done(*names, timeout_s=180)
+        victim.wait_done(*names, timeout_s=300)
     finally:
         victim.clean_up()
         subprocess.run(["scancel", *fillers], check=True)

@@ -41,7 +41,7 @@ def tasks(make_task):
 
 def test_a_grid_with_a_killed_child_goes_to_its_end(run, tasks, mpi_launch):
     launch = mpi_launch([task.id for task in tasks], ranks=4)
-    out, errors = launch.communicate(timeout=60)
+    out, errors = launch.communicate(timeout=300)
     assert launch.returncode == 0, errors
     assert json.loads(out) == [task.id for task in tasks]
     not_done = {task.id for task in tasks if not is_done(run.task(task.id))}
@@ -90,7 +90,7 @@ def test_a_signal_to_anyone_lets_all_save(run, make_task, mpi_launch, wait_until
         for _ in range(3):
             os.kill(pid, signal.SIGTERM)
             time.sleep(0.1)
-    out, errors = launch.communicate(timeout=30)
+    out, errors = launch.communicate(timeout=120)
     assert launch.returncode == 130, errors
     assert not out
     assert "Interrupted; what was finished is kept." in errors
@@ -106,12 +106,12 @@ def test_before_the_jobs_time_is_up_all_save(
     warning_s = make_config().site.signal_before_end_s
     monkeypatch.setenv("MO_HPC_JOB_ENDS", str(time.time() + warning_s + 4))
     launch = mpi_launch(["a", "b"], ranks=2)
-    _, errors = launch.communicate(timeout=30)
+    _, errors = launch.communicate(timeout=120)
     assert launch.returncode == 130, errors
     assert account(run, "a")["exit_code"] == 85
     monkeypatch.delenv("MO_HPC_JOB_ENDS")
     launch = mpi_launch(["a", "b"], ranks=2)
-    launch.communicate(timeout=30)
+    launch.communicate(timeout=120)
     assert [run.task(name).last_attempt() for name in ("a", "b")] == [2, 1]
 
 
@@ -124,12 +124,12 @@ def test_a_killed_rank_ends_the_job_and_the_next_one_goes_on(
     launch = mpi_launch(["done", "a", "b"])
     wait_until(lambda: waiting(run, "a", "b"))
     os.kill(ranks_of(run)[1], signal.SIGKILL)
-    launch.communicate(timeout=30)
+    launch.communicate(timeout=120)
     assert launch.returncode != 0
     # Some launchers kill the tasks as well, others leave them the time to save.
     wait_until(lambda: not any(is_held(run.task(name).lock) for name in ("a", "b")))
     launch = mpi_launch(["done", "a", "b"])
-    out, errors = launch.communicate(timeout=30)
+    out, errors = launch.communicate(timeout=120)
     assert launch.returncode == 0, errors
     assert json.loads(out) == ["a", "b"]
     assert [run.task(name).last_attempt() for name in ("done", "a", "b")] == [1, 2, 2]
@@ -148,7 +148,7 @@ def test_a_task_sees_the_gpu_of_its_rank(run, make_task, mpi_launch, monkeypatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     for name in ("a", "b"):
         make_task(name, "sleep", seconds=1, resources=Resources(gpus_per_node=1))
-    _, errors = mpi_launch(["a", "b"]).communicate(timeout=30)
+    _, errors = mpi_launch(["a", "b"]).communicate(timeout=120)
     assert {read_lines(run.task(n).progress)[0]["gpus"] for n in ("a", "b")} == {"6", "7"}, errors
 
 
@@ -156,7 +156,7 @@ def test_more_gpus_than_a_rank_has_is_the_users_error(run, make_task, mpi_launch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     make_task("a", resources=Resources(gpus_per_node=2))
     launch = mpi_launch(["a"], ranks=3)
-    _, errors = launch.communicate(timeout=30)
+    _, errors = launch.communicate(timeout=120)
     assert launch.returncode == 2
     assert "asks for 2 GPUs and a rank of this MPI job has 1" in errors
 
@@ -164,7 +164,7 @@ def test_more_gpus_than_a_rank_has_is_the_users_error(run, make_task, mpi_launch
 def test_one_rank_alone_is_told_how_to_start(make_task, mpi_launch):
     make_task("a")
     launch = mpi_launch(["a"], ranks=1)
-    _, errors = launch.communicate(timeout=30)
+    _, errors = launch.communicate(timeout=120)
     assert launch.returncode == 2
     assert "The MPI job has one rank; none is left to work." in errors
     assert "mpiexec -n 5 python -m mpi4py.futures -m mo_hpc.launch grid=fakes" in errors
@@ -191,7 +191,7 @@ def test_the_whole_command_twice_at_the_same_time(mpiexec, tmp_path, cache_root,
     options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     first = subprocess.Popen(command, **options)
     locks = "runs/demo/*/tasks/*/running.lock"
-    wait_until(lambda: list(tmp_path.glob(locks)), timeout_s=120)
+    wait_until(lambda: list(tmp_path.glob(locks)), timeout_s=240)
     second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     out, errors = first.communicate(timeout=300)
     assert second.returncode == 1
@@ -218,7 +218,7 @@ def srun(slurm):
 @pytest.mark.slurm_slow
 def test_two_slurm_nodes_in_one_allocation(run, tasks, mpi_launch, srun):
     launch = mpi_launch([task.id for task in tasks], prefix=srun)
-    out, errors = launch.communicate(timeout=180)
+    out, errors = launch.communicate(timeout=300)
     assert launch.returncode == 0, errors
     assert json.loads(out) == [task.id for task in tasks]
     assert is_done(run.task("second"))
@@ -233,10 +233,10 @@ def test_slurms_warning_lets_all_save_and_the_status_says_so(
     for name in "abc":
         make_task(name, "wait")
     launch = mpi_launch("abc", prefix=srun)
-    wait_until(lambda: waiting(run, "a", "b"), timeout_s=180)
+    wait_until(lambda: waiting(run, "a", "b"), timeout_s=300)
     job_name = srun[1].removeprefix("--job-")
     subprocess.run(["scancel", "--signal=USR2", f"--{job_name}"], check=True)
-    _, errors = launch.communicate(timeout=60)
+    _, errors = launch.communicate(timeout=300)
     assert launch.returncode == 130, errors
     assert [account(run, name)["exit_code"] for name in "ab"] == [85, 85]
     assert run.task("c").last_attempt() == 0

@@ -62,22 +62,22 @@ def told(victim, nodes):
             "deaf": lambda _: None,
         }
     )
-    victim.restart_now("orphan", "ReqNodeList=", timeout_s=120)
+    victim.restart_now("orphan", "ReqNodeList=", timeout_s=300)
     bring_back([told.lost])
     for name in ("on-a-lost-node", "preempted"):
-        victim.restart_now(name, timeout_s=120)
-    wait_for(lambda: is_at_work(victim, "orphan"), timeout_s=60, interval_s=0.5)
+        victim.restart_now(name, timeout_s=300)
+    wait_for(lambda: is_at_work(victim, "orphan"), timeout_s=300, interval_s=0.5)
     told.orphan_was_done = victim.is_done("orphan")
-    victim.wait_done("on-a-lost-node", "orphan", "preempted", timeout_s=120)
-    victim.restart_now("deaf-preempted", timeout_s=150)
+    victim.wait_done("on-a-lost-node", "orphan", "preempted", timeout_s=300)
+    victim.restart_now("deaf-preempted", timeout_s=300)
     told.restarts = {
         name: job_field(victim.element(name), "Restarts")
         for name in ("preempted", "deaf-preempted")
     }
-    victim.wait_out_of_queue("deaf", timeout_s=150)
+    victim.wait_out_of_queue("deaf", timeout_s=300)
     told.before = victim.states()
     told.followed = victim.launch(by_hand=False)
-    victim.wait_done("deaf", "deaf-preempted", timeout_s=120)
+    victim.wait_done("deaf", "deaf-preempted", timeout_s=300)
     subprocess.run(["scancel", *urgent], check=False)
     told.after = victim.states()
     return told
@@ -92,7 +92,7 @@ def submit_all(victim, told):
     on = {"sbatch": {"nodelist": told.lost}}
     victim.submit(victim.task("on-a-lost-node", "wait"), site=on)
     on = {"sbatch": {"nodelist": told.silent}}
-    victim.submit(victim.task("orphan", "deaf", seconds=50), site=on)
+    victim.submit(victim.task("orphan", "deaf", seconds=90), site=on)
     elsewhere = {
         "signal_before_end_s": 15,
         "sbatch": {"exclude": f"{told.lost},{told.silent},{told.preempted_on}"},

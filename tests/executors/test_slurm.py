@@ -35,7 +35,7 @@ def ended(run, wait_until):
     """Waits until the run has nothing in the queue."""
 
     def wait():
-        wait_until(lambda: not queue_of(run), timeout_s=60, interval_s=0.5)
+        wait_until(lambda: not queue_of(run), timeout_s=180, interval_s=0.5)
 
     return wait
 
@@ -79,7 +79,7 @@ def restart_now(run, wait_until, task_id):
                 return each.job_id + index
         raise AssertionError(task_id)
 
-    wait_until(lambda: control(element(), "Restarts") == "1", timeout_s=30, interval_s=0.5)
+    wait_until(lambda: control(element(), "Restarts") == "1", timeout_s=90, interval_s=0.5)
     # A restart in the second of the requeue is refused ("Job credential revoked").
     subprocess.run(["scontrol", "update", f"jobid={element()}", "StartTime=now+3"], check=True)
 
@@ -236,10 +236,11 @@ def test_the_preview_is_what_is_submitted(run, make_task, make_config):
 
 @pytest.mark.slurm_slow
 def test_a_time_limit_saves_and_requeues(run, make_task, make_config, ended, wait_until):
-    short = Resources(cpus_per_task=1, memory_gb=0.25, time_min=1)
-    config = make_config("slurm", follow=False, site={"signal_before_end_s": 40})
+    # Slurm looks every 30 s and warns half a minute early: 30 to 60 s after each start.
+    short = Resources(cpus_per_task=1, memory_gb=0.25, time_min=2)
+    config = make_config("slurm", follow=False, site={"signal_before_end_s": 60})
     SlurmExecutor(run, config).submit([make_task("a", "wait", resources=short)])
-    wait_until((run.task("a").folder / "saved").exists, timeout_s=90, interval_s=1)
+    wait_until((run.task("a").folder / "saved").exists, timeout_s=180, interval_s=1)
     restart_now(run, wait_until, "a")
     ended()
     assert is_done(run.task("a"))

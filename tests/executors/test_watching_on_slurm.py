@@ -62,7 +62,7 @@ def test_cancel_takes_back_what_runs_what_waits_and_the_follower(
 ):
     tasks = [make_task("a", "wait"), make_task("b", "wait"), make_task("c", needs=["a"])]
     executor = submitted(tasks, array_parallelism=1)
-    wait_until((run.task("a").folder / "waiting").exists, timeout_s=60)
+    wait_until((run.task("a").folder / "waiting").exists, timeout_s=180)
     assert json.loads(told(status, "--json")[1])["counts"] == {"running": 1, "queued": 2}
     code, out, _ = told(cancel, "b", "--yes", "--json")
     assert (code, json.loads(out)["cancelled"]) == (0, ["b"])
@@ -71,7 +71,7 @@ def test_cancel_takes_back_what_runs_what_waits_and_the_follower(
     code, out, _ = told(cancel, "--yes", "--json")
     assert json.loads(out)["cancelled"] == ["a", "c"]
     assert json.loads(out)["jobs"] == [follower.job_id, first.job_id, second.job_id]
-    wait_until(lambda: not in_queue(run), timeout_s=60, interval_s=0.5)
+    wait_until(lambda: not in_queue(run), timeout_s=180, interval_s=0.5)
     assert (run.task("a").folder / "saved").exists()
     document = json.loads(told(status, "--json")[1])
     assert document["counts"] == {"missing": 3}
@@ -87,7 +87,7 @@ def test_watch_follows_an_array_and_logs_tell_its_starts_apart(
     submitted(tasks, follow=False)
     (array,) = Ledger(run).submissions()
     element = f"{array.job_id}_0"
-    wait_until(lambda: "Restarts=1" in shown(element), timeout_s=60, interval_s=0.5)
+    wait_until(lambda: "Restarts=1" in shown(element), timeout_s=180, interval_s=0.5)
     # A restart in the second of the requeue is refused ("Job credential revoked").
     subprocess.run(["scontrol", "update", f"jobid={element}", "StartTime=now+4"], check=True)
     monkeypatch.setattr(live, "LEAST_INTERVAL_S", 1)

@@ -53,7 +53,7 @@ class Victim:
         """The state of every task now."""
         return current_states(self.run, manifest_of(self.tasks.values()), self.config)
 
-    def harm(self, actions, timeout_s=120):
+    def harm(self, actions, timeout_s=300):
         """Does something to each task, by its name, as soon as it is at work."""
         left = dict(actions)
 
@@ -66,7 +66,7 @@ class Victim:
 
         wait_for(all_harmed, timeout_s, what=left)
 
-    def wait_done(self, *names, timeout_s=90):
+    def wait_done(self, *names, timeout_s=240):
         """Waits for the records of tasks; what Slurm holds back is let go, as launches do."""
         left = set(names)
 
@@ -147,7 +147,7 @@ class Victim:
         for pid in found:
             kill(pid)
 
-    def restart_now(self, name, *changes, timeout_s=60):
+    def restart_now(self, name, *changes, timeout_s=240):
         """Waits until a task is put back into the queue, and shortens Slurm's two minutes.
 
         Changes are more of what ``scontrol update`` takes.
@@ -164,7 +164,7 @@ class Victim:
         names = {each.name for each in self.submissions()}
         return [row for row in squeue.query() if row.name in names]
 
-    def wait_out_of_queue(self, *names, timeout_s=90):
+    def wait_out_of_queue(self, *names, timeout_s=240):
         """Waits until tasks have left the queue."""
 
         def gone():

@@ -110,7 +110,7 @@ def manifest_of(tasks):
     )
 
 
-def wait_for(condition, timeout_s=30.0, interval_s=0.05, what=""):
+def wait_for(condition, timeout_s=120.0, interval_s=0.05, what=""):
     """Waits until a condition holds; what is still waited for is told otherwise."""
     end = time.monotonic() + timeout_s
     while not condition():
