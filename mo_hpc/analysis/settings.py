@@ -57,6 +57,11 @@ def shown(value: Any) -> str:
     return _PRINTED.get(value, str(value)) if isinstance(value, str | bool) else str(value)
 
 
+def named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a row of a table has them."""
+    return {name: shown(value) for name, value in values.items()}
+
+
 def ordered(values: Sequence[Any]) -> list[Any]:
     """Distinct values, the familiar ones in their usual order, others by the alphabet."""
     return sorted(set(values), key=order)

@@ -1,0 +1,135 @@
+"""The tables of leave-one-element-out folds: the paper's Table 2, and a comparison of settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from mo_hpc.analysis import reference_values
+from mo_hpc.analysis.aggregate import SUFFIXES, fold_means, mean_and_std
+from mo_hpc.analysis.error_columns import error_columns, short_title
+from mo_hpc.analysis.notes import caption, notes
+from mo_hpc.analysis.records import RunRecords
+from mo_hpc.analysis.settings import (
+    described,
+    groups,
+    named,
+    order,
+    ordered,
+    shown,
+    slug,
+    title,
+    varying,
+)
+from mo_hpc.analysis.table import Column, Table
+
+
+def lodo_tables(records: RunRecords, frame: pd.DataFrame, settings: list[str]) -> list[Table]:
+    """The paper's Table 2 for each combination of settings: a row for each held-out element."""
+    naming = varying(frame, settings) or ["paradigm"]
+    return [
+        _lodo_table(records, tasks, settings, {name: values[name] for name in naming})
+        for values, tasks in groups(frame, settings)
+    ]
+
+
+def _lodo_table(
+    records: RunRecords, frame: pd.DataFrame, settings: list[str], naming: dict[str, Any]
+) -> Table:
+    folds = fold_means(frame, settings)
+    rows: list[dict[str, Any]] = []
+    rules = set()
+    for values, block in groups(folds, ["protocol"]):
+        rules.add(len(rows))
+        of_paper = frame["paradigm"].iloc[0] == "fine_tune"
+        rows.extend(_fold_rows(block, str(values["protocol"]), of_paper=of_paper))
+    constant = {
+        name: frame[name].iloc[0] for name in ("paradigm", "dataset", "size", "energy_reference")
+    }
+    heading = reference_values.table2_heading(str(constant["dataset"]), str(constant["size"]))
+    n_tasks = "a task" if len(frame) == len(folds) else "the mean over repeats and seeds"
+    return Table(
+        name=f"table2_lodo_{slug(naming)}",
+        title=caption(records, f"Leave one element out: {described(constant | naming)}"),
+        columns=(
+            Column("protocol", "LODO"),
+            Column("element", "held out"),
+            *error_columns(rows, heading),
+        ),
+        rows=tuple(rows),
+        notes=notes(
+            records,
+            frame,
+            f"Each element's row is {n_tasks}; MeanAll: mean ± sample standard deviation over "
+            "the n elements that are done, MeanNC the same without Cr. The paper's means are "
+            "over the same elements, where it has them all.",
+        ),
+        rules=frozenset(rules),
+    )
+
+
+def _fold_rows(block: pd.DataFrame, protocol: str, *, of_paper: bool) -> list[dict[str, Any]]:
+    """The folds of one protocol, then their means."""
+    rows = []
+    for fold in block.to_dict("records"):
+        row = {str(key): value for key, value in fold.items()} | {"protocol": shown(protocol)}
+        rows.append(row | (_table2_paper([str(row["element"])], protocol) if of_paper else {}))
+    done = [str(element) for element in block.loc[block["n_done"] > 0, "element"]]
+    means = {"MeanAll": done}
+    if "Cr" in set(block["element"]) and len(block) > 1:
+        means["MeanNC, without Cr"] = [element for element in done if element != "Cr"]
+    for name, chosen in means.items():
+        part = block[block["element"].isin(chosen)]
+        summary = mean_and_std(part)
+        summary |= {"protocol": shown(protocol), "element": f"{name} (n={len(chosen)})"}
+        rows.append(summary | (_table2_paper(chosen, protocol) if of_paper else {}))
+    return rows
+
+
+def comparison_table(records: RunRecords, frame: pd.DataFrame, settings: list[str]) -> Table:
+    """All combinations of settings, strict beside relaxed, as means over the folds."""
+    folds = fold_means(frame, settings)
+    columns = ["energy_mae_mev_per_atom" + suffix for suffix in SUFFIXES]
+    columns.append("force_mae_mev_per_ang_component")
+    protocols = sorted(folds["protocol"].unique(), key=order)
+    rows = []
+    for values, block in groups(folds, settings):
+        row = named(values)
+        for protocol in protocols:
+            part = block[block["protocol"] == protocol]
+            row[f"{protocol}_n_folds"] = int((part["n_done"] > 0).sum())
+            row |= {f"{protocol}_{key}": value for key, value in mean_and_std(part).items()}
+        rows.append(row)
+    naming = [name for name in settings if name in ("paradigm", *varying(frame, settings))]
+    printed = [Column(name, title(name)) for name in naming]
+    for protocol in protocols:
+        printed.append(Column(f"{protocol}_n_folds", f"{shown(protocol)}: n"))
+        printed.extend(
+            Column(f"{protocol}_{key}", f"{shown(protocol)}: {short_title(key)}", 2, with_std=True)
+            for key in columns
+        )
+    datasets = ", ".join(str(name) for name in ordered(list(frame["dataset"])))
+    return Table(
+        name="lodo_comparison",
+        title=caption(records, f"Leave one element out, means over the folds: {datasets}"),
+        columns=tuple(printed),
+        rows=tuple(rows),
+        notes=notes(
+            records, frame, "Mean ± sample standard deviation over n folds (held-out elements)."
+        ),
+    )
+
+
+def _table2_paper(elements: list[str], protocol: str) -> dict[str, float | None]:
+    """The paper's values for an element, or their mean and deviation over several.
+
+    A mean over fewer elements than ours would not compare, so there is none.
+    """
+    row: dict[str, float | None] = {}
+    for metric in reference_values.PAPER_KEYS:
+        found = [reference_values.table2_value(element, protocol, metric) for element in elements]
+        values = pd.Series([] if None in found else found, dtype=float)
+        row[f"{metric}_paper"] = float(values.mean()) if len(values) else None
+        row[f"{metric}_paper_std"] = float(values.std(ddof=1)) if len(values) > 1 else None
+    return row
