@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,116 +15,24 @@ from mo_hpc.analysis.calibration_curves import calibration_curves
 from mo_hpc.analysis.committees import committee_tasks, read_committees
 from mo_hpc.analysis.few_shot import thresholds_of
 from mo_hpc.analysis.few_shot_curves import few_shot_curves
+from mo_hpc.analysis.figure_files import FigureFile, Study, figure_caption, named_by
 from mo_hpc.analysis.learning_curves import Curve, learning_curves
 from mo_hpc.analysis.lodo_bars import lodo_bars
-from mo_hpc.analysis.notes import caption, named_labels
 from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
 from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.settings import (
-    FOLD,
     LODO,
-    SETTINGS,
     SHOTS,
-    described,
     groups,
     ordered,
     settings_of,
     shown,
-    slug,
     varying,
 )
-from mo_hpc.analysis.style import figure_paths, publication_style, write_figure
 from mo_hpc.core.files import read_lines, sha256_file
 
 _ROWS_OF_FORCES = ("paradigm", "energy_reference")
-_MOST_OF_A_FOLD = 10
-"""Repeats and seeds of a fold that are drawn one by one; more would hide each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class FigureFile:
-    """One figure of a run, drawn or not.
-
-    Attributes:
-        folder: Where its files are.
-        name: Their name without ending.
-        caption: What it shows.
-        tasks: The tasks that leave marks of their own in it.
-        draw: Draws it.
-    """
-
-    folder: Path
-    name: str
-    caption: str
-    tasks: tuple[str, ...]
-    draw: Callable[[], Figure]
-
-    @property
-    def paths(self) -> tuple[Path, Path]:
-        """Its files, print first."""
-        return figure_paths(self.folder, self.name)
-
-    def write(self) -> None:
-        """Draws it and writes its files; equal records give equal bytes.
-
-        Raises:
-            UserError: If the predictions of a task are missing or not those of its record.
-        """
-        with publication_style():
-            write_figure(self.draw(), self.folder, self.name)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Study:
-    """Tasks that share a figure of each kind.
-
-    Attributes:
-        records: The run.
-        tasks: The tasks, done or not, one row each.
-        values: Their settings.
-        naming: The settings that file names need.
-    """
-
-    records: RunRecords
-    tasks: pd.DataFrame
-    values: Mapping[str, Any]
-    naming: Sequence[str]
-
-    def figure(
-        self,
-        kind: str,
-        text: str,
-        draw: Callable[[pd.DataFrame], Figure],
-        *,
-        one_by_one: bool = True,
-    ) -> Iterator[FigureFile]:
-        """The figure of one kind; none before any of the tasks is done.
-
-        Args:
-            kind: Beginning of the file name.
-            text: Beginning of the caption.
-            draw: Draws the tasks that are done.
-            one_by_one: Whether every task leaves marks of its own; of many repeats and seeds
-                the first are drawn, and the caption says so.
-        """
-        done = self.tasks[self.tasks["state"] == "done"]
-        if len(done):
-            name, description = _name(self.values, self.naming)
-            whole = _caption(self.records, done, f"{text}: {description}")
-            drawn = _first_of_each_fold(done) if one_by_one else done
-            if len(drawn) < len(done):
-                whole += (
-                    f" Drawn: {len(drawn)} of {len(done)} tasks, the first {_MOST_OF_A_FOLD} "
-                    "repeats and seeds of each fold."
-                )
-            yield FigureFile(
-                folder=self.records.run.figures,
-                name=f"{kind}_{name}",
-                caption=whole,
-                tasks=tuple(drawn["task_id"]) if one_by_one else (),
-                draw=partial(draw, drawn),
-            )
 
 
 def figures_of(records: RunRecords) -> list[FigureFile]:
@@ -169,7 +76,7 @@ def _lodo_figures(
     naming = varying(frame, settings) or ["paradigm"]
     energies = "Energies of held-out elements, errors in meV/atom"
     for values, tasks in groups(frame, settings):
-        study = _Study(records, tasks, values, naming)
+        study = Study(records, tasks, values, naming)
         bars = "Errors by held-out element"
         yield from study.figure("lodo_bars", bars, lodo_bars, one_by_one=False)
         yield from study.figure("energy_parity", energies, partial(_draw_energies, records))
@@ -186,7 +93,7 @@ def _force_figures(
         policies = set(tasks["energy_reference"]) - {NONE}
         for policy in ordered(list(policies)) or [NONE]:
             chosen = tasks[tasks["energy_reference"].isin([policy, NONE])]
-            study = _Study(records, chosen, values | {"energy_reference": policy}, naming)
+            study = Study(records, chosen, values | {"energy_reference": policy}, naming)
             yield from study.figure("force_parity", text, partial(_draw_forces, records))
 
 
@@ -203,7 +110,7 @@ def _few_shot_figures(
     for values, tasks in groups(trained, settings):
         alike = (untrained[shared] == pd.Series(values)[shared]).all(axis=1)
         draw = partial(few_shot_curves, zero_shot=untrained[alike], thresholds=thresholds)
-        study = _Study(records, tasks, values, naming)
+        study = Study(records, tasks, values, naming)
         yield from study.figure("few_shot", text, draw, one_by_one=False)
 
 
@@ -217,11 +124,11 @@ def _committee_figures(
         chosen = committee_tasks(tasks, settings)
         if chosen:
             members = pd.concat([rows for _, rows in chosen])
-            name, description = _name(values, naming if tasks[SHOTS].any() else naming[:-1])
+            name, description = named_by(values, naming if tasks[SHOTS].any() else naming[:-1])
             yield FigureFile(
                 folder=records.run.figures,
                 name=f"committee_{name}",
-                caption=_caption(records, members, f"{text}: {description}"),
+                caption=figure_caption(records, members, f"{text}: {description}"),
                 tasks=tuple(members["task_id"]),
                 draw=partial(_draw_committees, records, chosen),
             )
@@ -241,13 +148,8 @@ def _curve_figures(
     naming = varying(frame, across) or ["stage"]
     text = "Validation errors during training"
     for values, tasks in groups(frame, across):
-        study = _Study(records, tasks, values, naming)
+        study = Study(records, tasks, values, naming)
         yield from study.figure("learning_curves", text, partial(_draw_curves, records))
-
-
-def _first_of_each_fold(frame: pd.DataFrame) -> pd.DataFrame:
-    """The tasks of a study without the later ones of a fold's many repeats and seeds."""
-    return frame.groupby([*SETTINGS, *FOLD, SHOTS], sort=False).head(_MOST_OF_A_FOLD)
 
 
 def _draw_forces(records: RunRecords, frame: pd.DataFrame) -> Figure:
@@ -292,18 +194,3 @@ def _folds(records: RunRecords, frame: pd.DataFrame) -> list[Fold]:
             )
         )
     return folds
-
-
-def _name(values: Mapping[str, Any], naming: Sequence[str]) -> tuple[str, str]:
-    """File name ending and description of a combination of settings."""
-    leading = ("protocol", "paradigm", "dataset", "size", "energy_reference", *naming)
-    described_values = {name: values[name] for name in dict.fromkeys(leading) if name in values}
-    return slug({name: values[name] for name in naming}), described(described_values)
-
-
-def _caption(records: RunRecords, frame: pd.DataFrame, text: str) -> str:
-    """What is shown, on which labels and from which foundation."""
-    kinds = frame[["labels", "synthetic"]].drop_duplicates().itertuples(index=False)
-    labels = ", ".join(sorted(named_labels(kind[0], synthetic=kind[1]) for kind in kinds))
-    stand_in = " Foundation: stand-in." if frame["stand_in"].any() else ""
-    return f"{caption(records, text)}. Labels: {labels}.{stand_in}"

@@ -7,7 +7,7 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 
-from mo_hpc.analysis.figures import FigureFile
+from mo_hpc.analysis.figure_files import FigureFile
 from mo_hpc.analysis.images import NO_IMAGE, image_of, mixed_images
 from mo_hpc.analysis.leakage import LEAKS, n_with_findings, seen_by_foundation
 from mo_hpc.analysis.notes import named_labels
