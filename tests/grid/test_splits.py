@@ -16,7 +16,8 @@ from mo_hpc.core.errors import UserError
 from mo_hpc.core.index import FrameEntry
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import Split
-from mo_hpc.grid.splits import apportion, few_shot, iid, lodo_relaxed, lodo_strict
+from mo_hpc.grid.division import apportion
+from mo_hpc.grid.splits import few_shot, iid, lodo_relaxed, lodo_strict
 
 HOST = "Mo"
 DOPANTS = ("Cr", "Fe", "Mn", "Nb", "Re", "Ta", "Ti", "V", "W", "Y", "Zr")
