@@ -122,8 +122,8 @@ class ModelConfig(Strict):
 class Adjustment(Strict):
     """Settings that apply only to some tasks, such as fewer epochs for scratch models.
 
-    ``when`` names axis values (or ``dataset``, ``stage``); ``set`` maps dotted
-    configuration keys (``train.…``, ``model.…``) to values.
+    ``when`` names axis values (or ``dataset``, ``stage``), none for all tasks; ``set`` maps
+    dotted configuration keys (``train.…``, ``model.…``, ``resources.…``) to values.
     """
 
     when: dict[str, Scalar | tuple[Scalar, ...]]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mo_hpc.core.config import load_named, model_config, names
+from mo_hpc.core.execution import Resources
 from mo_hpc.core.schema import ModelConfig, TrainConfig, validated
 
 
@@ -18,8 +19,10 @@ def test_sizes_are_valid_and_named_as_their_file(name):
 
 @pytest.mark.parametrize("name", names("train"))
 def test_adjustments_set_fields_that_exist(name):
-    fields = {f"train.{field}" for field in TrainConfig.model_fields}
-    fields |= {f"model.{field}" for field in ModelConfig.model_fields}
+    sections = {"train": TrainConfig, "model": ModelConfig, "resources": Resources}
+    fields = {
+        f"{part}.{field}" for part, section in sections.items() for field in section.model_fields
+    }
     for adjustment in validated(TrainConfig, load_named("train", name), where=name).adjust:
         assert set(adjustment.set) <= fields
 
