@@ -12,7 +12,7 @@ from mo_hpc.core.errors import BadDataError, DivergedError
 from mo_hpc.metrics.bootstrap import group_sums, interval_95, resampled_means
 from mo_hpc.metrics.energies import energy_errors_mev_per_atom, energy_means
 from mo_hpc.metrics.energy_fits import EnergyFits
-from mo_hpc.metrics.forces import force_errors_mev_per_ang, force_means
+from mo_hpc.metrics.forces import force_errors_mev_per_ang, force_means, force_scale
 from mo_hpc.metrics.predictions import Predictions
 
 Errors = NDArray[np.float64]
@@ -46,6 +46,7 @@ def evaluate_predictions(predictions: Predictions, part: str) -> dict[str, Any]:
         metrics
         | fits.counts(frames)
         | force_means(forces)
+        | force_scale(frames)
         | {
             "intervals_95": _intervals(frames, energy_errors, forces),
             "by_element": _by_element(frames, forces),
@@ -131,7 +132,7 @@ def _by_host(
         }
         for suffix, errors in energy_errors.items():
             means |= energy_means(errors[inside], suffix)
-        document[host] = means | force_means(force_errors_mev_per_ang(chosen))
+        document[host] = means | force_means(force_errors_mev_per_ang(chosen)) | force_scale(chosen)
     return document
 
 

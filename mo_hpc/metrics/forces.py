@@ -37,3 +37,24 @@ def force_means(errors_mev_per_ang: NDArray[np.float64]) -> dict[str, float | No
         "force_mae_mev_per_ang_vector": mean_absolute(lengths),
         "force_rmse_mev_per_ang_vector": root_mean_square(lengths),
     }
+
+
+def force_scale(predictions: Predictions) -> dict[str, float | None]:
+    """How large the reference forces are, and how much of them a model predicts.
+
+    Near equilibrium forces are small: an error says little without that of predicting none.
+    A slope below 1 is the softening of potentials that were pretrained on relaxed crystals
+    (Deng et al., npj Comput. Mater. 2025, s41524-024-01500-6).
+
+    Returns:
+        ``force_mae_mev_per_ang_component_zero_baseline``: the MAE of zero forces, which is the
+        mean size of a reference component; ``force_slope``: Σ F̂·F / Σ F·F, the slope of
+        predicted against reference forces through the origin, 1 at best.
+    """
+    reference = predictions.forces_ref_ev_per_ang
+    norm = float((reference**2).sum())
+    predicted = float((predictions.forces_pred_ev_per_ang * reference).sum())
+    return {
+        "force_mae_mev_per_ang_component_zero_baseline": mean_absolute(MEV_PER_EV * reference),
+        "force_slope": predicted / norm if norm else None,
+    }

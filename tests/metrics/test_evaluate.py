@@ -43,6 +43,21 @@ def test_force_means_by_component_and_by_vector(make_frames) -> None:
     assert metrics["by_element"]["Nb"]["n_force_atoms"] == 1
 
 
+def test_forces_beside_no_forces_and_their_slope(make_frames) -> None:
+    reference = np.array([[0.1, -0.2, 0.0], [0.0, 0.0, 0.6]])
+    frames = make_frames([("test", "bcc", {"Mo": 2}, 0.0, 0.0)], reference)
+    softened = dataclasses.replace(
+        frames, forces_ref_ev_per_ang=reference, forces_pred_ev_per_ang=0.5 * reference
+    )
+    metrics = evaluate_predictions(softened, "test")
+    assert metrics["force_slope"] == pytest.approx(0.5)
+    assert metrics["force_mae_mev_per_ang_component_zero_baseline"] == pytest.approx(150.0)
+    assert metrics["force_mae_mev_per_ang_component"] == pytest.approx(75.0)
+    assert metrics["by_host"]["bcc"]["force_slope"] == pytest.approx(0.5)
+    still = dataclasses.replace(softened, forces_ref_ev_per_ang=0.0 * reference)
+    assert evaluate_predictions(still, "test")["force_slope"] is None
+
+
 def test_an_error_that_is_an_offset_by_element_and_host_is_removed_whole(make_frames) -> None:
     offsets = {("bcc", "Mo"): 0.2, ("bcc", "Nb"): -1.0, ("fcc", "Mo"): 0.5, ("fcc", "Nb"): 3.0}
     frames = []
