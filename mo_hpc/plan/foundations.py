@@ -71,7 +71,15 @@ def _registered(name: str, data_root: Path, cache_root: Path) -> ResolvedFoundat
             valid=[str(entry.sha256)],
             remedy="Remove the file and run:\n" + data_command("fetch", name, data_root=data_root),
         )
-    trusted = staged and accepted(cache_root, str(sha256)) is not None
+    trusted = accepted(cache_root, str(sha256)) if staged else None
+    if trusted is not None and trusted.n_parameters != entry.n_parameters:
+        raise UserError(
+            f"The staged foundation {name} is another model: it has {trusted.n_parameters:,} "
+            "parameters.",
+            where=str(path),
+            valid=[f"{entry.n_parameters:,}"],
+            remedy="Remove the file and run:\n" + data_command("fetch", name, data_root=data_root),
+        )
     commands = [data_command("trust", str(path), cache_root=cache_root)]
     if not staged:
         commands.insert(0, data_command("fetch", name, data_root=data_root))

@@ -76,6 +76,32 @@ def test_a_foundation_that_is_not_there_is_fetched_and_then_trusted(tmp_path: Pa
     assert trust[2] == "trust"
 
 
+def test_an_accepted_file_with_other_parameters_is_no_registered_foundation(
+    tmp_path: Path,
+) -> None:
+    # A file of one's own, accepted under its own name, and put in the place of another.
+    path = foundation_file(foundation_config("mace_mp_0_small"), tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(b"PK")
+    record(tmp_path, _accepted("my.model", b"PK"))
+    with pytest.raises(UserError, match="7 parameters") as caught:
+        resolve_foundation("mace_mp_0_small", tmp_path, tmp_path)
+    assert caught.value.valid == ("3,847,696",)
+    assert data_command("fetch", "mace_mp_0_small", data_root=tmp_path) in str(caught.value.remedy)
+
+
+def _accepted(name: str, content: bytes) -> TrustEntry:
+    return TrustEntry(
+        path=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        n_parameters=7,
+        elements=("Mo",),
+        origin="test",
+        accepted_at="2026-01-01T00:00:00+00:00",
+    )
+
+
 @pytest.mark.parametrize("name", ["my.pt", "my", "my.model", "a b.model"])
 def test_any_file_may_be_a_foundation(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,17 +112,7 @@ def test_any_file_may_be_a_foundation(
     assert words(str(found.to_stage)) == [
         ["-m", "mo_hpc.data", "trust", name, f"cache_root={tmp_path}"]
     ]
-    digest = hashlib.sha256(b"PK").hexdigest()
-    entry = TrustEntry(
-        path=name,
-        sha256=digest,
-        size=2,
-        n_parameters=7,
-        elements=("Mo",),
-        origin="test",
-        accepted_at="2026-01-01T00:00:00+00:00",
-    )
-    record(tmp_path, entry)
+    record(tmp_path, _accepted(name, b"PK"))
     found = resolve_foundation(name, tmp_path, tmp_path)
     assert found.to_stage is None
     assert found.path == (tmp_path / name).resolve()
