@@ -40,6 +40,16 @@ def shared_data_root() -> Path:
     pytest.skip("The real data sets are not here: set MO_HPC_DATA to their folder.")
 
 
+@pytest.fixture(scope="session")
+def slurm() -> None:
+    """Skips where no Slurm answers."""
+    if shutil.which("sinfo") is None:
+        pytest.skip("Slurm is not installed: there is no sinfo on the PATH.")
+    answer = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        pytest.skip(f"Slurm does not answer: {answer.stderr.strip()}")
+
+
 STAND_IN_RUNTIME = """\
 #!{python}
 import json, os, sys

@@ -16,13 +16,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slurm_slow]
 
 
 @pytest.fixture(autouse=True)
-def own_cluster() -> None:
-    try:
-        answered = subprocess.run(["sinfo", "-h"], capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("Slurm is not installed: there is no sinfo on the PATH.")
-    if answered.returncode:
-        pytest.skip("Slurm does not answer: sinfo failed.")
+def own_cluster(slurm: None) -> None:
     local = subprocess.run(["pgrep", "-x", "slurmctld"], capture_output=True, check=False)
     if local.returncode or os.geteuid() != 0:
         pytest.skip("The faults kill daemons: they need root on a test cluster of this host.")

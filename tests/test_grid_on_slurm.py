@@ -21,17 +21,7 @@ SMALL = (
     "train.max_epochs=2",
 )
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slurm_slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def slurm() -> None:
-    try:
-        answered = subprocess.run(["sinfo", "-h"], capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("Slurm is not installed: there is no sinfo on the PATH.")
-    if answered.returncode:
-        pytest.skip("Slurm does not answer: sinfo failed.")
+pytestmark = [pytest.mark.slurm, pytest.mark.slurm_slow, pytest.mark.usefixtures("slurm")]
 
 
 @pytest.fixture

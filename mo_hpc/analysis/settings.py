@@ -36,6 +36,9 @@ _PRINTED: dict[Any, str] = {
     "lodo_relaxed": "relaxed",
     "few_shot": "few-shot",
     "iid": "IID",
+    "new_elements": "all new held out",
+    "new_only": "new only",
+    "joint": "joint",
     True: "yes",
     False: "no",
 }
@@ -43,6 +46,7 @@ _ORDER = (
     *("zero_shot", "scratch", "fine_tune"),
     *("tiny", "small", "medium", "large"),
     *("iid", "lodo_strict", "lodo_relaxed", "few_shot"),
+    *("new_elements", "new_only", "joint"),
     *("average", "foundation", "estimated", "isolated", "explicit"),
 )
 

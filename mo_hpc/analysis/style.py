@@ -27,8 +27,19 @@ PROTOCOL_COLOURS = {
     "lodo_relaxed": BLUE,
     "iid": GREEN,
     "few_shot": PURPLE,
+    "new_elements": VERMILLION,
+    "new_only": BLUE,
+    "joint": GREEN,
 }
-PROTOCOL_MARKERS = {"lodo_strict": "o", "lodo_relaxed": "^", "iid": "s", "few_shot": "D"}
+PROTOCOL_MARKERS = {
+    "lodo_strict": "o",
+    "lodo_relaxed": "^",
+    "iid": "s",
+    "few_shot": "D",
+    "new_elements": "o",
+    "new_only": "^",
+    "joint": "s",
+}
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

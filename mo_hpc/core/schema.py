@@ -13,14 +13,21 @@ from mo_hpc.core.strict import FOLDER_NAME, Scalar, Strict
 from mo_hpc.core.validation import validated as validated  # noqa: PLC0414 - goes with the models
 
 Paradigm = Literal["zero_shot", "scratch", "fine_tune"]
-Protocol = Literal["iid", "lodo_strict", "lodo_relaxed", "few_shot"]
+Protocol = Literal[
+    "iid", "lodo_strict", "lodo_relaxed", "few_shot", "new_elements", "new_only", "joint"
+]
 EnergyReference = Literal["average", "foundation", "estimated", "isolated", "explicit"]
 
 
 class SubsetConfig(Strict):
-    """A named part of a dataset: the frames whose tags have one of the listed values."""
+    """A named part of a dataset: the frames that satisfy all of its conditions."""
 
     where: dict[str, tuple[Scalar, ...]] = {}
+    """Tag → the values that it may have."""
+    any_of: tuple[dict[str, tuple[Scalar, ...]], ...] = ()
+    """Alternatives, each like ``where``; none: no such condition."""
+    without_elements: tuple[Element, ...] = ()
+    """Elements that a frame must not have."""
 
 
 class LabelKeys(Strict):
@@ -92,6 +99,9 @@ class SplitConfig(Strict):
     """Structures of the element (whole groups when grouped) that train in a few-shot fold."""
     max_shots: int = Field(50, ge=1)
     """Structures kept out of a few-shot fold's test, so that any number of shots has one test."""
+    new_elements: tuple[Element, ...] = ()
+    """Elements that the model to be tested has never seen (``new_elements``, ``new_only``,
+    ``joint``)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitConfig:
@@ -100,6 +110,15 @@ class SplitConfig(Strict):
         if self.shots > self.max_shots:
             raise ValueError(f"shots={self.shots} must not exceed max_shots={self.max_shots}")
         return self
+
+    @property
+    def tested_elements(self) -> tuple[Element, ...]:
+        """The elements that the protocol asks about; none where it asks about no element."""
+        if self.protocol == "iid":
+            return ()
+        if self.protocol in ("new_elements", "new_only", "joint"):
+            return self.new_elements
+        return (self.element,) if self.element else ()
 
 
 class ModelConfig(Strict):

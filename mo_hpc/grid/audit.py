@@ -32,21 +32,24 @@ def audit_split(
     duplicates = _sharing(test, {frame.fingerprint for frame in fitted}, "fingerprint")
     near = _sharing(test, {frame.near for frame in fitted}, "near") - duplicates
     groups = {frame.group for frame in test} & {frame.group for frame in fitted}
-    held_out = None if config.protocol == "iid" else config.element
-    n_train = sum(held_out in frame.solutes(host_element) for frame in train)
-    n_valid = sum(held_out in frame.solutes(host_element) for frame in valid)
+    asked = frozenset(config.tested_elements)
+    n_train = sum(not asked.isdisjoint(frame.solutes(host_element)) for frame in train)
+    n_valid = sum(not asked.isdisjoint(frame.solutes(host_element)) for frame in valid)
+    named = f"the held-out element {config.element}"
+    if asked == set(config.new_elements):
+        named = f"a new element ({', '.join(config.new_elements)})"
     facts = {
         "Test frames with an exact duplicate in train or valid": len(duplicates),
         "Test frames with a near-duplicate in train or valid": len(near),
         "Trajectories with frames both in test and in train or valid": len(groups),
-        f"Training frames that contain the held-out element {held_out}": n_train,
-        f"Validation frames that contain the held-out element {held_out}": n_valid,
+        f"Training frames that contain {named}": n_train,
+        f"Validation frames that contain {named}": n_valid,
     }
     return LeakageAudit(
         n_duplicates=len(duplicates),
         n_near_duplicates=len(near),
         n_shared_groups=len(groups),
-        held_out_element_in_train=None if held_out is None else n_train > 0,
+        held_out_element_in_train=n_train > 0 if asked else None,
         n_train_with_held_out_element=n_train,
         findings=tuple(f"{fact}: {number}." for fact, number in facts.items() if number),
     )

@@ -128,7 +128,7 @@ def _applicable(cell: Cell, stage: StageConfig) -> Cell:
     protocol = cell.get("protocol", stage.split.get("protocol", "iid"))
     paradigm = cell.get("paradigm", stage.paradigm)
     idle = set()
-    if protocol == "iid":
+    if protocol in ("iid", "new_elements", "new_only", "joint"):
         idle.add("element")
     if protocol != "few_shot":
         idle.add("shots")

@@ -19,8 +19,8 @@ from mo_hpc.core.task import Split
 
 Unit = tuple[str, ...]
 """Ids of frames that stay together: one frame, or all frames of a group."""
-_ORDERED_AS = {"few_shot": "lodo_strict"}
-"""Protocols that divide frames in the order of another one, whose training they extend."""
+_ORDERED_AS = {"few_shot": "lodo_strict", "joint": "iid"}
+"""Protocols that divide frames in the order of another one, which they extend or rename."""
 
 
 def apportion(total: int, shares: Sequence[float]) -> tuple[int, ...]:

@@ -54,7 +54,9 @@ def iid(
     train, unused = limited(rest, config.max_train)
     split = as_split(train=train, valid=valid, test=test, excluded=unused)
     if empty_parts(split):
-        raise empty_error(f"iid split of repeat {config.repeat}", split, frames, config)
+        raise empty_error(
+            f"{config.protocol} split of repeat {config.repeat}", split, frames, config
+        )
     return split
 
 

@@ -10,6 +10,7 @@ from mo_hpc.core.errors import unknown_name
 from mo_hpc.core.files import digest
 from mo_hpc.core.index import DatasetIndex, FrameEntry
 from mo_hpc.core.schema import DatasetConfig, SplitConfig
+from mo_hpc.core.strict import Scalar
 from mo_hpc.core.task import Split, SplitSummary
 from mo_hpc.grid.audit import audit_split
 
@@ -89,12 +90,19 @@ def _subset(dataset: DatasetConfig, index: DatasetIndex, subset: str | None) -> 
         return list(index.frames)
     if subset not in dataset.subsets:
         raise unknown_name("subset", subset, dataset.subsets)
-    where = dataset.subsets[subset].where
+    chosen = dataset.subsets[subset]
+    unwanted = set(chosen.without_elements)
     return [
         frame
         for frame in index.frames
-        if all(frame.tags.get(tag) in values for tag, values in where.items())
+        if _has(frame, chosen.where)
+        and (not chosen.any_of or any(_has(frame, where) for where in chosen.any_of))
+        and unwanted.isdisjoint(frame.composition)
     ]
+
+
+def _has(frame: FrameEntry, where: Mapping[str, tuple[Scalar, ...]]) -> bool:
+    return all(frame.tags.get(tag) in values for tag, values in where.items())
 
 
 def _elements(by_id: Mapping[str, FrameEntry], ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -90,16 +90,6 @@ def wait_until():
 
 
 @pytest.fixture(scope="session")
-def slurm():
-    """Skips where no Slurm answers."""
-    if shutil.which("sinfo") is None:
-        pytest.skip("no Slurm on this machine (sinfo is not on the path)")
-    answer = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False)
-    if answer.returncode:
-        pytest.skip(f"Slurm does not answer: {answer.stderr.strip()}")
-
-
-@pytest.fixture(scope="session")
 def slurm_here(slurm):
     """Skips where the nodes of the cluster are other machines, which a test cannot harm."""
     command = ["scontrol", "-o", "show", "node"]

@@ -17,15 +17,20 @@ from mo_hpc.core.index import FrameEntry
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import Split
 from mo_hpc.grid.division import apportion
+from mo_hpc.grid.new_element_splits import new_elements, new_only
 from mo_hpc.grid.splits import few_shot, iid, lodo_relaxed, lodo_strict
 
 HOST = "Mo"
+NEW = ("Al", "Zn", "Cu", "Ag", "Au", "Hg", "Co", "Ni", "Hf")
 DOPANTS = ("Cr", "Fe", "Mn", "Nb", "Re", "Ta", "Ti", "V", "W", "Y", "Zr")
 SPLITTERS = {
     "iid": iid,
     "lodo_strict": lodo_strict,
     "lodo_relaxed": lodo_relaxed,
     "few_shot": few_shot,
+    "new_elements": new_elements,
+    "new_only": new_only,
+    "joint": iid,
 }
 HASH = "0" * 64
 properties = settings(max_examples=50, deadline=None)
@@ -75,6 +80,7 @@ configs = st.fixed_dictionaries(
         "protocol": st.sampled_from(sorted(SPLITTERS)),
         "grouped": st.booleans(),
         "element": st.sampled_from(("Nb", "Ta", "W")),
+        "new_elements": st.sampled_from((("Nb",), ("Nb", "Ta"))),
         "repeat": st.integers(0, 3),
         "seed": st.integers(0, 99),
         "max_shots": st.just(2),
@@ -127,6 +133,67 @@ def test_relaxed_carries_to_concentrated_binaries():
     assert set(split.test) == {f"b#{n}" for n in range(1, 8)}
 
 
+def with_new_elements() -> list[FrameEntry]:
+    """The 420 structures and 79 frames of nine relaxations with one new dopant each."""
+    frames = paper_design()
+    for position, x in enumerate(NEW):
+        n_frames = 9 if position < 7 else 8
+        frames += [
+            FrameEntry(f"{x}#{n}", {HOST: 127, x: 1}, f"new {x}", host="bcc")
+            for n in range(n_frames)
+        ]
+    return frames
+
+
+def test_counts_of_the_new_elements():
+    frames = with_new_elements()
+    assert len(frames) == 499
+    sizes = {
+        protocol: [
+            len(part)
+            for part in parts_of(
+                split_of(frames, protocol=protocol, new_elements=NEW, grouped=False)
+            )
+        ]
+        for protocol in ("new_elements", "new_only", "joint")
+    }
+    assert sizes == {
+        "new_elements": [378, 42, 79, 0],
+        "new_only": [404, 45, 50, 0],
+        "joint": [404, 45, 50, 0],
+    }
+
+
+@pytest.mark.parametrize("repeat", range(10))
+def test_new_only_tests_new_elements_and_trains_on_each_of_them(repeat):
+    frames = {frame.id: frame for frame in with_new_elements()}
+    split = split_of(
+        frames.values(), protocol="new_only", new_elements=NEW, grouped=False, repeat=repeat
+    )
+    assert {id_.partition("#")[0] for id_ in split.test} <= set(NEW)
+    assert set(NEW) <= {x for id_ in split.train for x in frames[id_].composition}
+
+
+def test_whole_trajectories_leave_new_only_nothing_to_test():
+    with pytest.raises(UserError, match="leaves test empty") as error:
+        split_of(with_new_elements(), protocol="new_only", new_elements=NEW)
+    assert "split.grouped=false" in str(error.value)
+
+
+def test_joint_is_the_random_split_by_another_name():
+    frames = with_new_elements()
+    assert split_of(frames, protocol="joint", new_elements=NEW) == split_of(frames)
+
+
+@pytest.mark.parametrize("protocol", ["new_elements", "new_only"])
+@pytest.mark.parametrize("named", [(), ("Nb", "Au")])
+def test_new_elements_must_be_named_and_be_there(protocol, named):
+    with pytest.raises(UserError) as error:
+        split_of(paper_design(), protocol=protocol, new_elements=named)
+    assert error.value.where == "split.new_elements"
+    assert error.value.valid == DOPANTS
+
+
 # -- properties -----------------------------------------------------------------------
 
 
@@ -175,6 +242,25 @@ def test_strict_keeps_the_element_out_of_train_and_valid(frames, config):
     with_element = {frame.id for frame in frames if config["element"] in frame.composition}
     assert not with_element.intersection(split.train + split.valid)
     assert with_element == set(split.test)
+
+
+@settings(max_examples=10, deadline=None)
+@given(datasets(), configs)
+def test_new_elements_holds_all_of_them_out(frames, config):
+    split = split_or_reject(frames, **(config | {"protocol": "new_elements"}))
+    new = set(config["new_elements"])
+    with_new = {frame.id for frame in frames if not new.isdisjoint(frame.composition)}
+    assert set(split.test) == with_new
+
+
+@settings(max_examples=10, deadline=None)
+@given(datasets(), configs)
+def test_new_only_tests_no_other_frames(frames, config):
+    split = split_or_reject(frames, **(config | {"protocol": "new_only"}))
+    composition = {frame.id: set(frame.composition) for frame in frames}
+    new = set(config["new_elements"])
+    assert all(composition[id_] & new for id_ in split.test)
+    assert new <= {x for id_ in split.train for x in composition[id_]}
 
 
 @properties
@@ -256,11 +342,11 @@ def test_apportion_rounds_ties_up_for_the_earlier():
 )
 @pytest.mark.parametrize("protocol", sorted(SPLITTERS))
 def test_seed_repeat_and_dataset_redraw_the_split(protocol, change):
-    base = {"protocol": protocol, "element": "Nb"}
+    base = {"protocol": protocol, "element": "Nb", "new_elements": ("Nb", "Ta")}
     changed = split_of(paper_design(), **(base | change))
     original = split_of(paper_design(), **base)
     assert set(changed.valid) != set(original.valid)
-    fixed_by_definition = protocol.startswith("lodo")
+    fixed_by_definition = protocol.startswith("lodo") or protocol == "new_elements"
     assert (set(changed.test) == set(original.test)) == fixed_by_definition
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import pytest
 
 from mo_hpc.core.files import sha256_file
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 WORDS = (
     "grid=nightly",
     "axes.protocol=[iid]",
@@ -27,7 +26,7 @@ WORDS = (
     "executor=slurm",
 )
 
-pytestmark = [pytest.mark.image, pytest.mark.slurm]
+pytestmark = [pytest.mark.image, pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
 
 
 @dataclass(frozen=True)
@@ -53,23 +52,9 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def image() -> Path:
-    named = os.environ.get("MO_HPC_IMAGE")
-    if not named or shutil.which("apptainer") is None:
-        pytest.skip("There is no image: set MO_HPC_IMAGE to one, on a machine with apptainer.")
-    return Path(named)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def slurm() -> None:
-    if shutil.which("sinfo") is None:
-        pytest.skip("Slurm is not installed: there is no sinfo on the PATH.")
-    if subprocess.run(["sinfo", "-h"], capture_output=True, check=False).returncode:
-        pytest.skip("Slurm does not answer: sinfo failed.")
-
-
-@pytest.fixture(scope="module")
-def host(image: Path, thin_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+def host(
+    slurm: None, image: Path, thin_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Host:
     return Host(thin_python, tmp_path_factory.mktemp("host"))
 
 
