@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=None, help="on a shared file system")
     options = parser.parse_intermixed_args()
-    TASK_KINDS["noop"] = "noop_kind:run_noop"
+    TASK_KINDS["noop"] = replace(TASK_KINDS["train"], runner="noop_kind:run_noop")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="packing-", dir="."))
     document, explicit = compose([*GRID, *options.words])
     config = validated(RunConfig, document, where="")

@@ -24,6 +24,7 @@ from mo_hpc.core.errors import (
 from mo_hpc.core.libraries import READING
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig, validated
+from mo_hpc.core.task import TrainTask
 from mo_hpc.executors.collecting import collect_if_ended
 from mo_hpc.executors.in_image import enter_with_tasks, launch_container
 from mo_hpc.executors.resubmission import executor_of, launch_lock, submit_missing
@@ -135,7 +136,9 @@ def _dry_run(plan: Plan, run: RunPaths, config: RunConfig, *, as_json: bool) -> 
             "submitted": [],
             "skipped": [spec.id for spec in specs],
             "splits": {
-                spec.id: spec.split.model_dump(mode="json", exclude={"config"}) for spec in specs
+                spec.id: spec.split.model_dump(mode="json", exclude={"config"})
+                for spec in specs
+                if isinstance(spec, TrainTask)
             },
             "not_staged": dict(plan.to_stage),
         }

@@ -15,6 +15,8 @@ from typing import get_args
 import pytest
 
 from mo_hpc.core import config, design, registry, schema
+from mo_hpc.core.record import Record
+from mo_hpc.core.task import TaskSpec
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "mo_hpc"
@@ -237,7 +239,7 @@ def test_public_names_and_modules_have_docstrings():
 REGISTRIES = {
     name: value
     for name, value in vars(registry).items()
-    if name.isupper() and isinstance(value, dict)
+    if name.isupper() and isinstance(value, dict) and value is not registry.TASK_KINDS
 }
 
 
@@ -247,6 +249,15 @@ REGISTRIES = {
 )
 def test_registered_parts_exist(registry_name, name):
     assert callable(registry.load(REGISTRIES[registry_name], registry_name, name))
+
+
+@pytest.mark.parametrize("kind", registry.TASK_KINDS)
+def test_the_parts_of_a_task_kind_exist(kind):
+    parts = registry.task_kind(kind)
+    assert issubclass(registry.imported(parts.task), TaskSpec)
+    assert issubclass(registry.imported(parts.record), Record)
+    assert callable(registry.imported(parts.planner))
+    assert callable(registry.imported(parts.runner))
 
 
 def choices(model: type[schema.Strict], field: str) -> set[str]:

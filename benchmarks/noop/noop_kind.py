@@ -7,16 +7,16 @@ from typing import Any
 # Importing is most of the work of a short task.
 import mo_hpc.training.worker  # noqa: F401
 from mo_hpc.core.paths import TaskPaths
-from mo_hpc.core.record import EnergyReferences, Record
-from mo_hpc.core.task import TaskSpec
+from mo_hpc.core.record import EnergyReferences, TrainRecord
+from mo_hpc.core.task import TrainTask
 
 
 def run_noop(
-    _paths: TaskPaths, task: TaskSpec, *, provenance: dict[str, Any], show_progress: bool
-) -> Record:
+    _paths: TaskPaths, task: TrainTask, *, provenance: dict[str, Any], show_progress: bool
+) -> TrainRecord:
     """Returns an empty record."""
     del show_progress
-    return Record(
+    return TrainRecord(
         task_id=task.id,
         digest=task.digest,
         grid=task.grid,

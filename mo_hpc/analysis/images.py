@@ -34,7 +34,7 @@ def image_of(record: Record) -> str:
 def images_of(records: RunRecords) -> dict[str, list[Record]]:
     """The records of each image, the one with most of them first; foundations count too."""
     found: dict[str, list[Record]] = {}
-    for record in records.records.values():
+    for record in (*records.records.values(), *records.others.values()):
         found.setdefault(image_of(record), []).append(record)
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
 
@@ -103,7 +103,7 @@ def _repetition(records: RunRecords, images: Mapping[str, Sequence[Record]]) -> 
         return "Run the whole grid in one image: launch it with another runs_root=DIR."
     place = "without an image" if most == NO_IMAGE else f"with the image {most[:12]}"
     odd = {record.task_id for image in images if image != most for record in images[image]}
-    moved = _with_dependents(records.manifest, odd & records.records.keys())
+    moved = _with_dependents(records.manifest, odd)
     if len(moved) > _MOST_MOVED:
         return f"Run the whole grid {place}: launch it with another runs_root=DIR."
     aside = f"{records.run.folder}.set_aside"

@@ -10,7 +10,7 @@ from typing import Any
 
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.table import CSV_FLOATS
-from mo_hpc.core.record import Record
+from mo_hpc.core.record import TrainRecord
 
 _SETTINGS = (
     *("task_id", "stage", "dataset", "paradigm", "size", "protocol", "element"),
@@ -46,7 +46,7 @@ def _cells(values: Sequence[Any]) -> str:
     return text.getvalue()
 
 
-def _values(record: Record) -> Iterator[str]:
+def _values(record: TrainRecord) -> Iterator[str]:
     intervals = record.metrics.get("intervals_95", {})
     yield from _scope("all", "-", record.metrics, intervals)
     for scope in ("element", "host"):

@@ -1,25 +1,28 @@
-"""The records of a run as one table: a row for every task of the manifest, done or not."""
+"""The records of a run, its trainings as one table: a row for each, done or not."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from mo_hpc.analysis.leakage import audit_columns
+from mo_hpc.analysis.settings import AVERAGED, FOLD, SETTINGS, SHOTS
 from mo_hpc.core.errors import WorkIncomplete
 from mo_hpc.core.paths import RunPaths
-from mo_hpc.core.record import Record, read_task
-from mo_hpc.core.task import TaskSpec
+from mo_hpc.core.record import Record, TrainRecord, read_task
+from mo_hpc.core.task import TrainTask
 from mo_hpc.plan.manifest import Manifest, read_manifest
 from mo_hpc.plan.state import ActiveName, Diagnose, task_states
 
 NONE = "-"
 """What a setting holds where it does not apply."""
+
+_FLAGS = ("is_foundation", "earlier_foundation", "synthetic", "stand_in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +44,19 @@ class RunRecords:
     Attributes:
         run: Where its files are.
         manifest: What it consists of.
-        frame: One row per task: settings, state, counts and metrics (missing where not done).
-        records: Records by task id, of the tasks that are done.
+        frame: One row per training: settings, state, counts and metrics (missing where not
+            done).
+        records: Records by task id, of the trainings that are done.
         missing: Tasks without a usable record, and records that belong to no task.
+        others: Records by task id, of the tasks of other kinds that are done.
     """
 
     run: RunPaths
     manifest: Manifest
     frame: pd.DataFrame
-    records: Mapping[str, Record]
+    records: Mapping[str, TrainRecord]
     missing: tuple[MissingTask, ...]
+    others: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def n_tasks(self) -> int:
@@ -60,7 +66,7 @@ class RunRecords:
     @property
     def n_done(self) -> int:
         """Tasks with a usable record."""
-        return len(self.records)
+        return len(self.records) + len(self.others)
 
     @property
     def from_earlier_foundations(self) -> list[str]:
@@ -96,14 +102,16 @@ def read_run(run: RunPaths, active: Mapping[str, ActiveName], diagnose: Diagnose
         UserError: If the manifest or a task's specification cannot be read.
     """
     manifest = read_manifest(run)
-    records: dict[str, Record] = {}
+    found: dict[str, Record] = {}
     makers = {needed for task in manifest.tasks for needed in task.needs}
     with _without_garbage_search():
-        states = task_states(run, manifest, active, diagnose, records=records)
+        states = task_states(run, manifest, active, diagnose, records=found)
+        records = {key: each for key, each in found.items() if isinstance(each, TrainRecord)}
+        tasks = (read_task(run.task(task.id)) for task in manifest.tasks)
         rows = [
-            {"task_id": task.id, "state": states[task.id].name}
-            | _row(read_task(run.task(task.id)), records, makers)
-            for task in manifest.tasks
+            {"task_id": task.id, "state": states[task.id].name} | _row(task, records, makers)
+            for task in tasks
+            if isinstance(task, TrainTask)
         ]
     missing = [
         MissingTask(task_id, state.name, state.reason)
@@ -111,7 +119,8 @@ def read_run(run: RunPaths, active: Mapping[str, ActiveName], diagnose: Diagnose
         if state.name != "done"
     ]
     missing.extend(_foreign(run, manifest))
-    return RunRecords(run, manifest, pd.DataFrame(rows), records, tuple(missing))
+    others = {key: each for key, each in found.items() if key not in records}
+    return RunRecords(run, manifest, _frame(rows), records, tuple(missing), others)
 
 
 @contextmanager
@@ -135,7 +144,16 @@ def _foreign(run: RunPaths, manifest: Manifest) -> list[MissingTask]:
     ]
 
 
-def _row(task: TaskSpec, records: Mapping[str, Record], makers: set[str]) -> dict[str, Any]:
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The rows; where nothing is trained there are none, but the columns that tables look at."""
+    if rows:
+        return pd.DataFrame(rows)
+    names = ("task_id", "state", "labels", *SETTINGS, *FOLD, *AVERAGED, SHOTS)
+    columns = {name: pd.Series(dtype=object) for name in names}
+    return pd.DataFrame(columns | {name: pd.Series(dtype=bool) for name in _FLAGS})
+
+
+def _row(task: TrainTask, records: Mapping[str, TrainRecord], makers: set[str]) -> dict[str, Any]:
     record = records.get(task.id)
     row = _settings(task) | {
         "is_foundation": task.id in makers,
@@ -144,7 +162,7 @@ def _row(task: TaskSpec, records: Mapping[str, Record], makers: set[str]) -> dic
     return row | _labels(task) | (_results(record) if record is not None else {})
 
 
-def _is_of_earlier_foundation(record: Record, records: Mapping[str, Record]) -> bool:
+def _is_of_earlier_foundation(record: TrainRecord, records: Mapping[str, TrainRecord]) -> bool:
     """Whether the task that made the record's foundation has made another model since."""
     foundation = record.foundation
     if foundation is None or foundation.task_id is None:
@@ -154,7 +172,7 @@ def _is_of_earlier_foundation(record: Record, records: Mapping[str, Record]) -> 
     return None not in hashes and len(hashes) > 1
 
 
-def _settings(task: TaskSpec) -> dict[str, Any]:
+def _settings(task: TrainTask) -> dict[str, Any]:
     """What tells a task from the others, with a value for every axis."""
     split = task.split.config
     known = {
@@ -177,7 +195,7 @@ def _settings(task: TaskSpec) -> dict[str, Any]:
     return known | {axis: value for axis, value in task.axes.items() if axis not in known}
 
 
-def _labels(task: TaskSpec) -> dict[str, Any]:
+def _labels(task: TrainTask) -> dict[str, Any]:
     return {
         "labels": task.dataset.config.labels,
         "synthetic": task.dataset.config.synthetic,
@@ -185,7 +203,7 @@ def _labels(task: TaskSpec) -> dict[str, Any]:
     }
 
 
-def _results(record: Record) -> dict[str, Any]:
+def _results(record: TrainRecord) -> dict[str, Any]:
     """Provenance and all metrics that are single numbers; intervals as ``…_low``, ``…_high``."""
     row: dict[str, Any] = {
         "n_parameters": record.n_parameters,

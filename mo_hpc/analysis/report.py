@@ -90,6 +90,7 @@ def _provenance(records: RunRecords) -> str:
 def provenance_rows(records: RunRecords) -> list[tuple[str, str]]:
     """What the results come from; where tasks differ, how many have each value."""
     done = list(records.records.values())
+    every = [*done, *records.others.values()]
     rows = [("run", records.manifest.run_digest), ("grid", records.manifest.grid)]
     rows.extend(
         (heading, _tally(values))
@@ -99,16 +100,16 @@ def provenance_rows(records: RunRecords) -> list[tuple[str, str]]:
                 "labels",
                 [named_labels(record.labels, synthetic=record.synthetic) for record in done],
             ),
-            ("commit", [_commit(record.provenance) for record in done]),
-            ("image", [_image(record) for record in done]),
-            ("libraries", [_libraries(record.provenance) for record in done]),
-            ("hardware", [_hardware(record.provenance) for record in done]),
+            ("commit", [_commit(record.provenance) for record in every]),
+            ("image", [_image(record) for record in every]),
+            ("libraries", [_libraries(record.provenance) for record in every]),
+            ("hardware", [_hardware(record.provenance) for record in every]),
         )
     )
     findings = n_with_findings(records.frame)
     rows.append(("leakage audit", f"{findings} of {len(done)} tasks with findings ({LEAKS})"))
     rows.extend(("foundation", sentence) for sentence in seen_by_foundation(records.frame))
-    minutes = sum(record.wall_time_s for record in done) / 60
+    minutes = sum(record.wall_time_s for record in every) / 60
     rows.append(("time", f"{minutes:.1f} min, summed over tasks"))
     return rows
 

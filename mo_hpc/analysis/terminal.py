@@ -41,14 +41,8 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
     for table in tables:
         if table.name in shown_tables:
             _print(console, table, shown_tables[table.name](table))
-    console.print(
-        "E in meV/atom, F in meV/Å by component, mean ± std. Offset removed: after one\n"
-        "coefficient per element and host fitted to the test errors themselves. Linear\n"
-        "baseline: the same fitted to the training energies, no network.",
-        markup=False,
-    )
-    for line in origin(records.frame[~records.frame["is_foundation"]]):
-        console.print(line, markup=False)
+    if len(records.frame):
+        _print_meaning(console, records)
     for line in mixed_images(records):
         console.print(line, markup=False)
     for task in records.missing:
@@ -59,6 +53,18 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         ("Report", records.run.report),
     ):
         console.print(f"{name + ':':8} {path}", markup=False, soft_wrap=True)
+
+
+def _print_meaning(console: Console, records: RunRecords) -> None:
+    """What the errors of trainings mean, and what they were computed from."""
+    console.print(
+        "E in meV/atom, F in meV/Å by component, mean ± std. Offset removed: after one\n"
+        "coefficient per element and host fitted to the test errors themselves. Linear\n"
+        "baseline: the same fitted to the training energies, no network.",
+        markup=False,
+    )
+    for line in origin(records.frame[~records.frame["is_foundation"]]):
+        console.print(line, markup=False)
 
 
 def _iid_rows(table: Table) -> list[list[str]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.failure import FailureClass
 from mo_hpc.core.files import read_json, write_json
 from mo_hpc.core.paths import TaskPaths
+from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.schema import Paradigm
 from mo_hpc.core.strict import Scalar, Strict
 from mo_hpc.core.task import FoundationRef, SplitSummary, TaskSpec
@@ -53,14 +55,28 @@ class TrainingSummary(Strict):
 
 
 class Record(Strict):
-    """The result of one task."""
+    """The result of one task: what the records of every kind have."""
 
     schema_version: int = RECORD_SCHEMA_VERSION
+    kind: str = "train"
+    """Records of earlier versions do not say it, and are of trainings."""
     task_id: str
     digest: str
     grid: str
     stage: str
     axes: dict[str, Scalar]
+    wall_time_s: float
+    provenance: dict[str, Any]
+
+    def outputs(self, paths: TaskPaths) -> dict[str, Path]:
+        """The task's files that others take, by what they are; without one it is not done."""
+        del paths
+        return {}
+
+
+class TrainRecord(Record):
+    """The result of one training and/or evaluation."""
+
     paradigm: Paradigm
     dataset: str
     dataset_hash: str
@@ -81,8 +97,10 @@ class Record(Strict):
     valid_metrics: dict[str, Any]
     model_sha256: str | None
     predictions_sha256: str
-    wall_time_s: float
-    provenance: dict[str, Any]
+
+    def outputs(self, paths: TaskPaths) -> dict[str, Path]:
+        """The model, where the task made one."""
+        return {"model": paths.model} if self.model_sha256 is not None else {}
 
 
 class ErrorRecord(Strict):
@@ -105,12 +123,12 @@ def write_record(paths: TaskPaths, record: Record) -> None:
 
 
 def read_record(paths: TaskPaths) -> Record:
-    """Reads ``metrics.json``.
+    """Reads ``metrics.json`` as the record of its kind.
 
     Raises:
-        UserError: If it is missing, cut short, or of another schema.
+        UserError: If it is missing, cut short, of another schema or of an unknown kind.
     """
-    return read_validated(Record, paths.metrics)
+    return read_validated(_record_model(_content(paths.metrics)), paths.metrics)
 
 
 def why_not_done(paths: TaskPaths, task_id: str, digest: str) -> str | None:
@@ -123,21 +141,24 @@ def record_if_done(paths: TaskPaths, task_id: str, digest: str) -> Record | str:
     """The record that makes a task done, or why its ``metrics.json`` does not.
 
     A record that is cut short, of another schema or of another task does not count, nor
-    does one whose model is gone: the task runs again instead of being averaged in, and what
-    needs its model finds it.
+    does one whose output, such as a model, is gone: the task runs again instead of being
+    averaged in, and what needs its output finds it.
     """
     try:
-        record = Record.model_validate_json(paths.metrics.read_bytes())
+        content = paths.metrics.read_bytes()
+        record = _record_model(content).model_validate_json(content)
     except FileNotFoundError:
         return "is missing"
-    except ValidationError:
+    except (ValidationError, UserError):
         return _why_no_record(paths)
     if record.schema_version != RECORD_SCHEMA_VERSION:
         return _of_schema(record.schema_version)
     if (record.task_id, record.digest) != (task_id, digest):
         return "belongs to another task"
-    model_is_gone = record.model_sha256 is not None and not paths.model.is_file()
-    return f"is there, but its model is missing ({paths.model.name})" if model_is_gone else record
+    for what, path in record.outputs(paths).items():
+        if not path.is_file():
+            return f"is there, but its {what} is missing ({path.name})"
+    return record
 
 
 def _why_no_record(paths: TaskPaths) -> str:
@@ -149,7 +170,7 @@ def _why_no_record(paths: TaskPaths) -> str:
     if version != RECORD_SCHEMA_VERSION:
         return _of_schema(version)
     try:
-        validated(Record, document, where=str(paths.metrics))
+        validated(_record_model(_content(paths.metrics)), document, where=str(paths.metrics))
     except UserError as error:
         return f"is not a record: {error.what}"
     return "was replaced while it was read"
@@ -174,9 +195,35 @@ def read_error(paths: TaskPaths) -> ErrorRecord:
 
 
 def read_task(paths: TaskPaths) -> TaskSpec:
-    """Reads ``task.json``.
+    """Reads ``task.json`` as the task of its kind.
 
     Raises:
-        UserError: If it is missing, cut short, or of another schema.
+        UserError: If it is missing, cut short, of another schema or of an unknown kind.
     """
-    return read_validated(TaskSpec, paths.task)
+    model: type[TaskSpec] = imported(task_kind(_kind_of(_content(paths.task))).task)
+    return read_validated(model, paths.task)
+
+
+class _Kind(BaseModel):
+    """The one field that tells which model a document is of."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    kind: str = "train"
+
+
+def _kind_of(content: bytes) -> str:
+    try:
+        return _Kind.model_validate_json(content).kind
+    except ValidationError:
+        # It is of no kind; validating it says what is wrong with it.
+        return _Kind().kind
+
+
+def _record_model(content: bytes) -> type[Record]:
+    model: type[Record] = imported(task_kind(_kind_of(content)).record)
+    return model
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; none where it is missing, which reading it says."""
+    return path.read_bytes() if path.is_file() else b""

@@ -1,4 +1,4 @@
-"""A task: one training and/or evaluation, as the planner writes it to ``task.json``."""
+"""A task, as the planner writes it to ``task.json``: what all kinds have, and the training."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class FoundationRef(Strict):
 
 
 class Runtime(Strict):
-    """Places on this machine; outside the task's identity."""
+    """Places on this machine; outside a task's identity."""
 
     data_root: str
     cache_root: str
@@ -95,17 +95,25 @@ class Runtime(Strict):
 
 
 class TaskSpec(Strict):
-    """Everything a worker needs to know."""
+    """What every kind of task has; to the executors a task is no more than this."""
 
     schema_version: int = TASK_SCHEMA_VERSION
     id: str
     """``<stage>-<axis values>-<first 8 digits of the digest>``."""
     digest: str
     kind: str
+    """A name of `mo_hpc.core.registry.TASK_KINDS`, which says what else the task has."""
     grid: str
     stage: str
     axes: dict[str, Scalar]
     needs: tuple[str, ...] = ()
+    resources: Resources
+    runtime: Runtime
+
+
+class TrainTask(TaskSpec):
+    """One training and/or evaluation: everything its worker needs to know."""
+
     paradigm: Paradigm
     size: str | None = None
     """Name of the model size: the architecture's, or that of the foundation."""
@@ -115,5 +123,3 @@ class TaskSpec(Strict):
     """The architecture of a scratch model; None where the foundation brings it."""
     train: TrainConfig
     foundation: FoundationRef | None
-    resources: Resources
-    runtime: Runtime

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mo_hpc.core.libraries import TRAINING, require_libraries
+from mo_hpc.core.libraries import require_libraries
 from mo_hpc.core.paths import RunPaths
+from mo_hpc.core.registry import task_kind
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
 from mo_hpc.executors.completion import is_done
@@ -50,11 +51,11 @@ def not_done(run: RunPaths, tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
     return [task for task in tasks if not is_done(run.task(task.id))]
 
 
-def require_training_libraries(tasks: Sequence[TaskSpec]) -> None:
+def require_task_libraries(tasks: Sequence[TaskSpec]) -> None:
     """Checks that this Python can run tasks, if there are any to run.
 
     Raises:
         UserError: If it lacks a library that a task imports.
     """
-    if tasks:
-        require_libraries(TRAINING, for_what="Running a task here")
+    for kind in {task.kind for task in tasks}:
+        require_libraries(task_kind(kind).libraries, for_what="Running a task here")

@@ -11,7 +11,7 @@ from mo_hpc.core.files import write_atomic
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import DatasetConfig, RunConfig
 from mo_hpc.core.shell import pasteable
-from mo_hpc.core.task import TaskSpec
+from mo_hpc.core.task import TaskSpec, TrainTask
 from mo_hpc.data.location import dataset_files, resolve_roots
 
 _TASKS_UNDER_THE_LAUNCH = ("inline", "local")
@@ -45,7 +45,7 @@ def run_container(
     if config.site.container is None:
         return None
     # A grid has thousands of tasks and one or two places that they need.
-    places = {(task.runtime, task.dataset.config.name): task for task in tasks}.values()
+    places = {(task.runtime, _dataset_name(task)): task for task in tasks}.values()
     return container_of(
         config.site,
         *resolve_roots(config.data_root, config.cache_root),
@@ -114,7 +114,12 @@ def _read_by(task: TaskSpec) -> Iterator[Path]:
     if task.runtime.foundation_path:
         yield Path(task.runtime.foundation_path)
         yield Path(task.runtime.foundation_path).resolve()
-    yield from _linked(task.dataset.config, data_root, cache_root)
+    if isinstance(task, TrainTask):
+        yield from _linked(task.dataset.config, data_root, cache_root)
+
+
+def _dataset_name(task: TaskSpec) -> str | None:
+    return task.dataset.config.name if isinstance(task, TrainTask) else None
 
 
 def _linked(dataset: DatasetConfig, data_root: Path, cache_root: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from mo_hpc.core.errors import EXIT_REQUEUE
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.executors.base import not_done, require_training_libraries
+from mo_hpc.executors.base import not_done, require_task_libraries
 from mo_hpc.executors.display import task_display
 from mo_hpc.executors.processes.machine import Machine
 from mo_hpc.executors.run_task import run_task
@@ -28,7 +28,7 @@ class InlineExecutor:
             UserError: If this Python lacks a library, or the machine has too few GPUs for a task.
         """
         wanted = not_done(self._run, tasks)
-        require_training_libraries(wanted)
+        require_task_libraries(wanted)
         Machine.of_this_host(slots=1).require([task.resources for task in wanted])
 
     def submit(self, tasks: Sequence[TaskSpec]) -> list[str]:
@@ -40,7 +40,7 @@ class InlineExecutor:
         """
         started: list[str] = []
         wanted = not_done(self._run, tasks)
-        require_training_libraries(wanted)
+        require_task_libraries(wanted)
         with task_display(len(wanted)) as display:
             for task in wanted:
                 display.running([task.id])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.executors.base import not_done, require_training_libraries
+from mo_hpc.executors.base import not_done, require_task_libraries
 from mo_hpc.executors.display import task_display
 from mo_hpc.executors.processes.machine import Machine
 from mo_hpc.executors.processes.schedule import Bounds, Schedule
@@ -72,7 +72,7 @@ class LocalExecutor:
 
     def _machine_for(self, wanted: Sequence[TaskSpec]) -> Machine:
         """This machine, which can run these tasks."""
-        require_training_libraries(wanted)
+        require_task_libraries(wanted)
         machine = Machine.of_this_host(self._config.executor.slots)
         machine.require([task.resources for task in wanted])
         return machine

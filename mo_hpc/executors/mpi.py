@@ -14,7 +14,7 @@ from mo_hpc.core.errors import EXIT_INCOMPLETE, UserError
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig
 from mo_hpc.core.task import TaskSpec
-from mo_hpc.executors.base import not_done, require_training_libraries
+from mo_hpc.executors.base import not_done, require_task_libraries
 from mo_hpc.executors.display import task_display
 from mo_hpc.executors.processes import mpi_worker
 from mo_hpc.executors.processes.schedule import Bounds, Schedule
@@ -43,7 +43,7 @@ class MpiExecutor:
             UserError: If it is not, or mpi4py or a library that tasks import is missing.
         """
         if wanted := not_done(self._run, tasks):
-            require_training_libraries(wanted)
+            require_task_libraries(wanted)
             _n_ranks(self._command())
 
     def submit(self, tasks: Sequence[TaskSpec]) -> list[str]:
@@ -58,7 +58,7 @@ class MpiExecutor:
         wanted = not_done(self._run, tasks)
         if not wanted:
             return []
-        require_training_libraries(wanted)
+        require_task_libraries(wanted)
         n_ranks = _n_ranks(self._command())
         from mpi4py.futures import MPIPoolExecutor
 

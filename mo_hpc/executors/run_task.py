@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mo_hpc.core.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_REQUEUE, StopRequested
-from mo_hpc.core.libraries import TRAINING, require_libraries
+from mo_hpc.core.libraries import require_libraries
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.provenance import provenance
 from mo_hpc.core.ranks import ranks_from_environment
 from mo_hpc.core.record import Record, read_task, write_error, write_record
-from mo_hpc.core.registry import TASK_KINDS, load
+from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.task import TaskSpec
 from mo_hpc.executors.attempts import OutputSetter, begin_attempt, images_so_far
 from mo_hpc.executors.completion import is_done, unmet_needs
@@ -110,9 +110,10 @@ def _execute(
     # The task kind's module imports torch, which reads the thread settings once.
     set_threads(task.resources.cpus_per_task)
     origin = provenance() | further
-    require_libraries(TRAINING, for_what="Running a task")
+    kind = task_kind(task.kind)
+    require_libraries(kind.libraries, for_what="Running a task")
     with without_known_notes():
-        run: Any = load(TASK_KINDS, "kind", task.kind)
+        run: Any = imported(kind.runner)
     record: Record | None = run(paths, task, provenance=origin, show_progress=show_progress)
     return record
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mo_hpc.core.provenance import provenance
-from mo_hpc.core.record import Record
+from mo_hpc.core.record import TrainRecord
 from mo_hpc.exports.chosen import ChosenModel
 from mo_hpc.exports.models import ModelFacts
 from mo_hpc.exports.parity import Parity
@@ -62,7 +62,7 @@ def card_document(
     }
 
 
-def warnings_of(records: Sequence[Record]) -> list[str]:
+def warnings_of(records: Sequence[TrainRecord]) -> list[str]:
     """What must be known before a number is believed, one sentence each."""
     found = []
     if labels := sorted({r.labels for r in records if r.synthetic}):
@@ -85,7 +85,7 @@ def warnings_of(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def untrained(record: Record, facts: ModelFacts) -> list[str]:
+def untrained(record: TrainRecord, facts: ModelFacts) -> list[str]:
     """Elements that the model knows and that no frame of its own training contains."""
     return [symbol for symbol in facts.elements if symbol not in record.split.train_elements]
 
@@ -120,7 +120,7 @@ def _model(chosen: ChosenModel, facts: ModelFacts) -> dict[str, Any]:
     }
 
 
-def _committee_limits(records: Sequence[Record]) -> list[str]:
+def _committee_limits(records: Sequence[TrainRecord]) -> list[str]:
     if len(records) == 1:
         return ["Uncertainty: one model has none; export several tasks together for a committee."]
     return [

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.paths import RunPaths, TaskPaths
-from mo_hpc.core.record import Record, read_task, record_if_done
+from mo_hpc.core.record import TrainRecord, read_task, record_if_done
 from mo_hpc.core.shell import pasteable
-from mo_hpc.core.task import TaskSpec
+from mo_hpc.core.task import TrainTask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +25,8 @@ class ChosenModel:
     """
 
     paths: TaskPaths
-    task: TaskSpec
-    record: Record
+    task: TrainTask
+    record: TrainRecord
     content: bytes
 
     @property
@@ -55,6 +55,12 @@ def _chosen(run: RunPaths, task_id: str) -> ChosenModel:
             remedy="See what it waits for:\n"
             + pasteable("python -m mo_hpc.status", [f"run={run.folder}"]),
         )
+    if not isinstance(task, TrainTask) or not isinstance(record, TrainRecord):
+        raise UserError(
+            f"The task {task_id} made no model: it is of the kind '{task.kind}'.",
+            where="task",
+            valid=["train"],
+        )
     if record.model_sha256 is None:
         raise _without_model(run, task, record)
     content = paths.model.read_bytes()
@@ -69,7 +75,7 @@ def _chosen(run: RunPaths, task_id: str) -> ChosenModel:
     return ChosenModel(paths, task, record, content)
 
 
-def _without_model(run: RunPaths, task: TaskSpec, record: Record) -> UserError:
+def _without_model(run: RunPaths, task: TrainTask, record: TrainRecord) -> UserError:
     """What to say of a task that evaluated a foundation as it is."""
     foundation = record.foundation
     made_by = foundation.task_id if foundation else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.schema import AxesConfig, EnergyReference
-from mo_hpc.core.task import FoundationRef, TaskSpec
+from mo_hpc.core.task import FoundationRef, TaskSpec, TrainTask
 from mo_hpc.grid.axes import Cell
 from mo_hpc.plan.settings import CellSettings
 from mo_hpc.plan.splitting import PlannedSplit
@@ -40,8 +40,8 @@ def check_effects(specs: Sequence[TaskSpec], axes: AxesConfig, explicit: Mapping
     A table whose rows differ in name only would be believed.
 
     Raises:
-        UserError: If two tasks are the same training, or an axis or a choice of model that the
-            command line gave plays no part.
+        UserError: If two tasks are the same, or an axis or a choice that the command line gave
+            plays no part.
     """
     _check_distinct(specs)
     for axis, values in axes:
@@ -52,13 +52,23 @@ def check_effects(specs: Sequence[TaskSpec], axes: AxesConfig, explicit: Mapping
                 remedy="Leave it out: 'element' is for LODO, 'shots' for few_shot, "
                 "'energy_reference' for training.",
             )
-    words = [key for key in explicit if key == "model" or key.startswith("model.")]
-    if words and not any(spec.model for spec in specs):
+    trainings = [spec for spec in specs if isinstance(spec, TrainTask)]
+    if not trainings and (words := _of_sections(explicit, "dataset", "model", "train", "split")):
+        raise UserError(
+            f"'{words[0]}' changes nothing: no task of this plan trains.", where=words[0]
+        )
+    words = _of_sections(explicit, "model")
+    if words and not any(spec.model for spec in trainings):
         raise UserError(
             f"'{words[0]}' changes nothing: no task of this plan trains from scratch.",
             where=words[0],
             remedy="A foundation brings its own architecture; choose another with foundation=….",
         )
+
+
+def _of_sections(explicit: Mapping[str, Any], *sections: str) -> list[str]:
+    """The keys of the command line that choose a section or set something in it."""
+    return [key for key in explicit if key.partition(".")[0] in sections]
 
 
 def _check_distinct(specs: Sequence[TaskSpec]) -> None:
@@ -70,7 +80,7 @@ def _check_distinct(specs: Sequence[TaskSpec]) -> None:
         axes = [axis for axis, value in spec.axes.items() if twin.axes.get(axis) != value]
         names = ", ".join(axes) or "stage"
         raise UserError(
-            f"{twin.id} and {spec.id} are the same training: {names} changes nothing in them.",
+            f"{twin.id} and {spec.id} are the same task: {names} changes nothing in them.",
             where=f"axes.{axes[0]}" if axes else "grid.stages",
             remedy="Drop the axis, or let it change something: a size needs a foundation for "
             "each, as in foundation=mace_mp_0_{size}.",

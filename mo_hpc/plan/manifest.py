@@ -10,10 +10,12 @@ from mo_hpc.core.files import write_atomic, write_json
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.schema import RunConfig, Thresholds
 from mo_hpc.core.strict import Scalar, Strict
+from mo_hpc.core.task import TrainTask
 from mo_hpc.core.validation import read_validated
 
 if TYPE_CHECKING:
-    from mo_hpc.plan.planner import Plan, PlannedTask
+    from mo_hpc.plan.planner import Plan
+    from mo_hpc.plan.planning import PlannedTask
 
 MANIFEST_SCHEMA_VERSION = 1
 
@@ -37,9 +39,10 @@ class Manifest(Strict):
     run_digest: str
     executor: str
     site: str
-    dataset: str
-    labels: str
-    synthetic: bool
+    dataset: str | None
+    """The configured dataset; None, like its labels, where no task trains on it."""
+    labels: str | None
+    synthetic: bool | None
     thresholds: Thresholds = Thresholds()
     tasks: tuple[ManifestTask, ...]
 
@@ -58,15 +61,16 @@ def write_run(run: RunPaths, plan: Plan, config: RunConfig, yaml_text: str) -> M
     """
     for task in plan.tasks:
         _write_task(run, task)
+    trains = any(isinstance(task.spec, TrainTask) for task in plan.tasks)
     manifest = Manifest(
         grid=plan.grid,
         description=config.grid.description,
         run_digest=plan.run_digest,
         executor=config.executor.name,
         site=config.site.name,
-        dataset=config.dataset.name,
-        labels=config.dataset.labels,
-        synthetic=config.dataset.synthetic,
+        dataset=config.dataset.name if trains else None,
+        labels=config.dataset.labels if trains else None,
+        synthetic=config.dataset.synthetic if trains else None,
         thresholds=config.grid.thresholds,
         tasks=tuple(
             ManifestTask(
@@ -101,7 +105,8 @@ def read_manifest(run: RunPaths) -> Manifest:
 
 def _write_task(run: RunPaths, task: PlannedTask) -> None:
     paths = run.task(task.spec.id)
-    _write_if_different(paths.split, task.split)
+    for path, document in task.inputs(paths).items():
+        _write_if_different(path, document)
     _write_if_different(paths.task, task.spec)
 
 

@@ -21,6 +21,7 @@ from mo_hpc.core.schema import (
     validated,
 )
 from mo_hpc.core.strict import Scalar
+from mo_hpc.core.validation import AnyModel
 from mo_hpc.grid.axes import AXES, Cell
 
 
@@ -96,6 +97,27 @@ class SettingsMerger:
             resources=validated(Resources, sections["resources"], where=f"{where}.resources"),
             foundation=foundation,
         )
+
+    def section(self, model: type[AnyModel], name: str, stage_name: str) -> AnyModel:
+        """One section of settings, such as ``resources``, for a whole stage.
+
+        The stage's own values win over the configuration's, the command line's over both.
+
+        Args:
+            model: What the section is validated as.
+            name: The section, of the same name in the configuration and in the stage.
+            stage_name: Name of the stage.
+
+        Raises:
+            UserError: If a value is of the wrong type.
+        """
+        stage = self.config.grid.stages[stage_name]
+        configured = getattr(self.config, name).model_dump(mode="json")
+        sections = {name: {**configured, **getattr(stage, name)}}
+        for key, value in self.explicit.items():
+            if key.startswith(f"{name}."):
+                _set(sections, key, value)
+        return validated(model, sections[name], where=f"grid.stages.{stage_name}.{name}")
 
     def _set_axis(self, sections: dict[str, dict[str, Any]], axis: str, value: Any) -> None:
         key = AXES.get(axis, axis)

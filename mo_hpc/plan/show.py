@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from mo_hpc.core.task import LeakageAudit, SplitSummary, TaskSpec
+from mo_hpc.core.task import LeakageAudit, SplitSummary, TaskSpec, TrainTask
 from mo_hpc.plan.planner import Plan
 
 _MOST_TASKS = 60
@@ -19,9 +19,11 @@ def show_plan(plan: Plan, console: Console) -> None:
     console.print(_task_table(specs))
     if len(specs) > _MOST_TASKS:
         console.print(f"… and {len(specs) - _MOST_TASKS} more tasks.")
-    console.print(_split_table(specs))
-    for line in audit_lines(specs):
-        console.print(line)
+    trainings = [spec for spec in specs if isinstance(spec, TrainTask)]
+    if trainings:
+        console.print(_split_table(trainings))
+        for line in audit_lines(trainings):
+            console.print(line)
     for line in size_lines(specs):
         console.print(line)
     for name, commands in plan.to_stage.items():
@@ -34,17 +36,22 @@ def size_lines(specs: Iterable[TaskSpec]) -> list[str]:
     """The estimated size of a plan in sentences."""
     steps = structures = 0
     core_minutes = 0
-    n_tasks = 0
+    n_tasks = n_trainings = 0
     for spec in specs:
         n_tasks += 1
         resources = spec.resources
         ranks = resources.nodes * resources.tasks_per_node
         core_minutes += ranks * resources.cpus_per_task * resources.time_min
+        if not isinstance(spec, TrainTask):
+            continue
+        n_trainings += 1
         if spec.paradigm != "zero_shot":
             per_epoch = max(1, spec.split.n_train // spec.train.batch_size)
             steps += per_epoch * spec.train.max_epochs
             structures += spec.split.n_train * spec.train.max_epochs
     hours = core_minutes / 60
+    if not n_trainings:
+        return [f"Estimated size: {n_tasks} tasks, by the time limits {hours:,.0f} core-hours."]
     return [
         f"Estimated size: {n_tasks} tasks, at most {steps:,} optimisation steps,",
         f"{structures:,} structures seen and, by the time limits, {hours:,.0f} core-hours.",
@@ -61,12 +68,17 @@ def _task_table(specs: list[TaskSpec]) -> Table:
         table.add_column(heading, justify="right")
     for spec in specs[:_MOST_TASKS]:
         values = [str(spec.axes.get(axis, "–")) for axis in axes]
-        epochs = "–" if spec.paradigm == "zero_shot" else str(spec.train.max_epochs)
-        table.add_row(spec.stage, *values, epochs, spec.digest[:8])
+        table.add_row(spec.stage, *values, _epochs(spec), spec.digest[:8])
     return table
 
 
-def _split_table(specs: list[TaskSpec]) -> Table:
+def _epochs(spec: TaskSpec) -> str:
+    if not isinstance(spec, TrainTask) or spec.paradigm == "zero_shot":
+        return "–"
+    return str(spec.train.max_epochs)
+
+
+def _split_table(specs: list[TrainTask]) -> Table:
     table = Table(title="Splits (frames)", title_justify="left", box=None)
     for heading in ("dataset", "protocol", "fold", "grouped"):
         table.add_column(heading, overflow="fold")
@@ -96,7 +108,7 @@ def _fold(split: SplitSummary) -> str:
     return split.config.element or f"repeat {split.config.repeat}"
 
 
-def audit_lines(specs: Iterable[TaskSpec]) -> list[str]:
+def audit_lines(specs: Iterable[TrainTask]) -> list[str]:
     """The outcome of the leakage audit over all splits in sentences."""
     splits = {spec.split.digest: spec.split for spec in specs}.values()
     audits = [split.audit for split in splits]

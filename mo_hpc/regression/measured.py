@@ -9,7 +9,7 @@ from typing import Any
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.paths import RunPaths
-from mo_hpc.core.record import Record, read_record
+from mo_hpc.core.record import TrainRecord, read_record
 from mo_hpc.core.strict import Scalar, Strict
 
 _SEED_AXIS = "seed"
@@ -46,29 +46,31 @@ def cell_of(stage: str, axes: Mapping[str, Scalar]) -> str:
     return "-".join([stage, *(str(value) for axis, value in axes.items() if axis != _SEED_AXIS)])
 
 
-def read_records(run: RunPaths, task_ids: Iterable[str]) -> list[Record]:
-    """The records of done tasks; one that is no longer whole is left out.
+def read_records(run: RunPaths, task_ids: Iterable[str]) -> list[TrainRecord]:
+    """The records of done trainings; one that is no longer whole is left out.
 
     Its task is then missing in its cell, which the comparison reports.
     """
     records = []
     for task_id in task_ids:
         try:
-            records.append(read_record(run.task(task_id)))
+            record = read_record(run.task(task_id))
         except UserError:
             continue
+        if isinstance(record, TrainRecord):
+            records.append(record)
     return records
 
 
-def cells(records: Sequence[Record]) -> dict[str, CellResult]:
+def cells(records: Sequence[TrainRecord]) -> dict[str, CellResult]:
     """Means and spreads of the test metrics of every cell, by name."""
-    grouped: defaultdict[str, list[Record]] = defaultdict(list)
+    grouped: defaultdict[str, list[TrainRecord]] = defaultdict(list)
     for record in records:
         grouped[cell_of(record.stage, record.axes)].append(record)
     return {name: _result(members) for name, members in sorted(grouped.items())}
 
 
-def throughput(records: Sequence[Record], wall_time_s: float) -> Throughput:
+def throughput(records: Sequence[TrainRecord], wall_time_s: float) -> Throughput:
     """Wall times and training speed of a night.
 
     Args:
@@ -85,7 +87,7 @@ def throughput(records: Sequence[Record], wall_time_s: float) -> Throughput:
     )
 
 
-def _result(members: list[Record]) -> CellResult:
+def _result(members: list[TrainRecord]) -> CellResult:
     ordered = sorted(members, key=lambda record: record.seed)
     documents = [_numbers(record.metrics) for record in ordered]
     # A mean over some of the seeds would be compared with one over all of them.

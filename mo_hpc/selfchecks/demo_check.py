@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mo_hpc.core.files import read_lines
 from mo_hpc.core.paths import RunPaths
-from mo_hpc.core.record import read_record
+from mo_hpc.core.record import TrainRecord, read_record
 from mo_hpc.executors.checkup.finding import Finding, Group
 from mo_hpc.selfchecks.children import alone, run_command_line
 
@@ -48,6 +48,7 @@ def demo_finding(group: Group, folder: Path, *, with_gpu: bool) -> Finding:
     task = RunPaths(Path(document["run_dir"])).task(document["tasks"][0]["id"])
     rates = [f"{line['structures_per_s']:.0f}" for line in read_lines(task.progress)]
     record = read_record(task)
+    assert isinstance(record, TrainRecord)
     metrics = record.metrics
     return group.ok(
         "a demo task",

@@ -11,8 +11,8 @@ import torch
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.paths import TaskPaths
-from mo_hpc.core.record import read_record
-from mo_hpc.core.task import FoundationRef, TaskSpec
+from mo_hpc.core.record import TrainRecord, read_record
+from mo_hpc.core.task import FoundationRef, TrainTask
 from mo_hpc.data.hints import data_command
 from mo_hpc.data.trust import accepted
 from mo_hpc.training.model import count_parameters
@@ -33,7 +33,7 @@ class FoundationFile:
     n_parameters: int | None
 
 
-def foundation_file(paths: TaskPaths, task: TaskSpec) -> FoundationFile:
+def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
     """Where a task's foundation lies, and the hash under which it may be opened.
 
     Raises:
@@ -48,7 +48,7 @@ def foundation_file(paths: TaskPaths, task: TaskSpec) -> FoundationFile:
     if reference.task_id is not None:
         needed = TaskPaths(paths.folder.parent / reference.task_id)
         record = read_record(needed)
-        if record.model_sha256 is None:
+        if not isinstance(record, TrainRecord) or record.model_sha256 is None:
             raise UserError("The needed task made no model.", where=str(needed.metrics))
         return FoundationFile(needed.model, record.model_sha256, record.n_parameters)
     return _accepted_file(reference, task)
@@ -81,7 +81,7 @@ def load_foundation(file: FoundationFile) -> torch.nn.Module:
     return model.to(torch.get_default_dtype())  # type: ignore[no-any-return]
 
 
-def _accepted_file(reference: FoundationRef, task: TaskSpec) -> FoundationFile:
+def _accepted_file(reference: FoundationRef, task: TrainTask) -> FoundationFile:
     path = task.runtime.foundation_path
     if path is None or reference.sha256 is None:
         raise UserError(

@@ -11,7 +11,7 @@ from mo_hpc.core.errors import BadDataError
 from mo_hpc.core.files import read_json
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.schema import validated
-from mo_hpc.core.task import Split, TaskSpec
+from mo_hpc.core.task import Split, TrainTask
 from mo_hpc.data.frames import load_frames
 from mo_hpc.metrics.predictions import PARTS
 from mo_hpc.training.graphs import Batch, Graph, batches_of, build_graphs
@@ -36,7 +36,7 @@ class TaskData:
     r_max_ang: float
 
 
-def read_frames(paths: TaskPaths, task: TaskSpec) -> dict[str, list[ase.Atoms]]:
+def read_frames(paths: TaskPaths, task: TrainTask) -> dict[str, list[ase.Atoms]]:
     """The frames of the three parts, from the data that the task was planned with.
 
     Raises:
@@ -53,7 +53,7 @@ def read_frames(paths: TaskPaths, task: TaskSpec) -> dict[str, list[ase.Atoms]]:
     return {part: [next(frames) for _ in ids[part]] for part in PARTS}
 
 
-def _planned_split(paths: TaskPaths, task: TaskSpec) -> Split:
+def _planned_split(paths: TaskPaths, task: TrainTask) -> Split:
     """The split on disk, if its three parts are those whose audit the record will carry."""
     split = validated(Split, read_json(paths.split), where=str(paths.split))
     if split.digest != task.split.digest:

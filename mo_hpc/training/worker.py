@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from mo_hpc.core.files import sha256_file
 from mo_hpc.core.paths import TaskPaths
-from mo_hpc.core.record import EnergyReferences, Record, TrainingSummary
-from mo_hpc.core.task import FoundationRef, TaskSpec
+from mo_hpc.core.record import EnergyReferences, TrainingSummary, TrainRecord
+from mo_hpc.core.task import FoundationRef, TrainTask
 from mo_hpc.metrics.evaluate import evaluate_predictions
 from mo_hpc.metrics.predictions import Predictions
 from mo_hpc.training.assembly import Assembled, assemble, cutoff_ang
@@ -28,8 +28,8 @@ from mo_hpc.training.state import TrainingState
 
 
 def run_training_task(
-    paths: TaskPaths, task: TaskSpec, *, provenance: dict[str, Any], show_progress: bool
-) -> Record | None:
+    paths: TaskPaths, task: TrainTask, *, provenance: dict[str, Any], show_progress: bool
+) -> TrainRecord | None:
     """Trains (unless zero-shot) and evaluates one task, from where its checkpoint stands.
 
     Writes the model, the predictions, checkpoints and progress; the caller writes the record.
@@ -87,7 +87,7 @@ class _Worker:
     """The stages of one task on one rank."""
 
     paths: TaskPaths
-    task: TaskSpec
+    task: TrainTask
     communicator: Communicator
     stop: StopFlag
     show_progress: bool
@@ -187,13 +187,13 @@ def _summary(state: TrainingState, first_rate: float, world_size: int) -> Traini
 
 def _record(
     paths: TaskPaths,
-    task: TaskSpec,
+    task: TrainTask,
     result: _Result,
     provenance: dict[str, Any],
     wall_time_s: float,
-) -> Record:
+) -> TrainRecord:
     trained = result.training is not None
-    return Record(
+    return TrainRecord(
         task_id=task.id,
         digest=task.digest,
         grid=task.grid,

@@ -14,7 +14,7 @@ from mo_hpc.core.elements import ATOMIC_NUMBERS
 from mo_hpc.core.execution import Resources
 from mo_hpc.core.files import append_line, digest, sha256_file, write_json
 from mo_hpc.core.paths import RunPaths, TaskPaths
-from mo_hpc.core.record import EnergyReferences, Record, TrainingSummary, write_record
+from mo_hpc.core.record import EnergyReferences, TrainingSummary, TrainRecord, write_record
 from mo_hpc.core.schema import (
     DatasetConfig,
     ModelConfig,
@@ -30,7 +30,7 @@ from mo_hpc.core.task import (
     LeakageAudit,
     Runtime,
     SplitSummary,
-    TaskSpec,
+    TrainTask,
 )
 from mo_hpc.metrics.evaluate import evaluate_predictions
 from mo_hpc.metrics.predictions import Predictions
@@ -135,12 +135,12 @@ def _make_run(
     return run
 
 
-def _task(axes: dict[str, Any], task_id: str, *, stage: str) -> TaskSpec:
+def _task(axes: dict[str, Any], task_id: str, *, stage: str) -> TrainTask:
     paradigm = axes.get("paradigm", "scratch")
     preset = {key: value for key, value in load_named("train", "demo").items() if key != "defaults"}
     preset["energy_reference"] = axes.get("energy_reference", "average")
     preset["seed"] = axes.get("seed", preset["seed"])
-    return TaskSpec(
+    return TrainTask(
         id=task_id,
         digest=digest([stage, axes]),
         kind="train",
@@ -202,7 +202,7 @@ def _split(axes: dict[str, Any]) -> SplitSummary:
     )
 
 
-def finish(paths: TaskPaths, task: TaskSpec) -> None:
+def finish(paths: TaskPaths, task: TrainTask) -> None:
     """Writes predictions, progress and the record of a task."""
     predictions = _predictions(task)
     predictions.save(paths.predictions)
@@ -220,7 +220,7 @@ def finish(paths: TaskPaths, task: TaskSpec) -> None:
     write_record(paths, _record(paths, task, predictions))
 
 
-def _predictions(task: TaskSpec) -> Predictions:
+def _predictions(task: TrainTask) -> Predictions:
     """Dilute cells in two hosts, with errors of about the size that the settings suggest."""
     generator = np.random.default_rng(int(task.digest[:8], 16))
     axes = task.axes
@@ -264,7 +264,7 @@ def _predictions(task: TaskSpec) -> Predictions:
     )
 
 
-def _record(paths: TaskPaths, task: TaskSpec, predictions: Predictions) -> Record:
+def _record(paths: TaskPaths, task: TrainTask, predictions: Predictions) -> TrainRecord:
     trained = TrainingSummary(
         epochs=12,
         best_epoch=11,
@@ -278,7 +278,7 @@ def _record(paths: TaskPaths, task: TaskSpec, predictions: Predictions) -> Recor
         learning_rate_last=0.01,
         resumed=0,
     )
-    return Record(
+    return TrainRecord(
         task_id=task.id,
         digest=task.digest,
         grid=task.grid,

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from mo_hpc.core import registry
 from mo_hpc.core.elements import ATOMIC_NUMBERS, SYMBOLS
 from mo_hpc.core.errors import UserError, WorkIncomplete, run_command, unknown_name
+from mo_hpc.core.execution import Resources
+from mo_hpc.core.files import write_json
 from mo_hpc.core.index import DatasetIndex, FrameEntry, index_folder, read_index, write_index
 from mo_hpc.core.paths import RunPaths, default_cache_root, default_data_root
 from mo_hpc.core.record import (
@@ -21,14 +23,17 @@ from mo_hpc.core.record import (
     ErrorRecord,
     Record,
     TrainingSummary,
+    TrainRecord,
     read_error,
     read_record,
+    read_task,
+    record_if_done,
     why_not_done,
     write_error,
     write_record,
 )
 from mo_hpc.core.schema import SplitConfig
-from mo_hpc.core.task import LeakageAudit, SplitSummary
+from mo_hpc.core.task import LeakageAudit, Runtime, SplitSummary, TaskSpec
 
 properties = settings(max_examples=60, deadline=None)
 
@@ -174,7 +179,7 @@ def test_places_come_from_the_environment(monkeypatch, tmp_path):
 # -- records --------------------------------------------------------------------------
 
 
-def a_record(**changes) -> Record:
+def a_record(**changes) -> TrainRecord:
     audit = LeakageAudit(
         n_duplicates=0,
         n_near_duplicates=1,
@@ -234,7 +239,7 @@ def a_record(**changes) -> Record:
         "wall_time_s": 2.0,
         "provenance": {"commit": None},
     }
-    return Record(**(fields | changes))
+    return TrainRecord(**(fields | changes))
 
 
 def an_error() -> ErrorRecord:
@@ -354,3 +359,64 @@ def test_unknown_part_lists_the_registered_ones():
         registry.load(registry.EXECUTORS, "executor", "slum")
     assert caught.value.valid == tuple(sorted(registry.EXECUTORS))
     assert caught.value.remedy == "Did you mean executor=slurm?"
+
+
+def test_a_record_from_before_there_were_kinds_is_of_a_training(tmp_path):
+    task = RunPaths(tmp_path).task("a")
+    write_record(task, a_record())
+    document = json.loads(task.metrics.read_text())
+    del document["kind"]
+    task.metrics.write_text(json.dumps(document))
+    assert read_record(task) == a_record()
+
+
+class CountTask(TaskSpec):
+    """A kind of task without dataset, split or training."""
+
+    n_wanted: int
+
+
+class CountRecord(Record):
+    """What such a task leaves behind."""
+
+    n_found: int
+
+    def outputs(self, paths):
+        return {"list": paths.folder / "list.txt"}
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """Registers another kind of task."""
+    here = f"{__name__}:"
+    kind = registry.TaskKind(here + "CountTask", here + "CountRecord", here + "-", here + "-", ())
+    monkeypatch.setitem(registry.TASK_KINDS, "count", kind)
+
+
+def test_tasks_and_records_are_read_as_those_of_their_kind(tmp_path, counting):
+    paths = RunPaths(tmp_path).task("a")
+    common = {"digest": "0" * 64, "kind": "count", "grid": "g", "stage": "s", "axes": {}}
+    runtime = Runtime(data_root="-", cache_root="-")
+    task = CountTask(id="a", n_wanted=3, resources=Resources(), runtime=runtime, **common)
+    write_json(paths.task, task.model_dump(mode="json"))
+    assert read_task(paths) == task
+    record = CountRecord(task_id="a", n_found=2, wall_time_s=1.0, provenance={}, **common)
+    write_record(paths, record)
+    assert read_record(paths) == record
+    assert why_not_done(paths, "a", task.digest) == "is there, but its list is missing (list.txt)"
+    (paths.folder / "list.txt").touch()
+    assert record_if_done(paths, "a", task.digest) == record
+    # Without the fields of a training, it is none.
+    write_json(paths.metrics, record.model_dump(mode="json") | {"kind": "train"})
+    assert "is not a record" in str(record_if_done(paths, "a", task.digest))
+
+
+def test_a_kind_that_nobody_registered_is_named(tmp_path):
+    paths = RunPaths(tmp_path).task("a")
+    for path in (paths.task, paths.metrics):
+        write_json(path, {"schema_version": 1, "kind": "tarin"})
+    for read in (read_task, read_record):
+        with pytest.raises(UserError, match="Unknown kind 'tarin'") as caught:
+            read(paths)
+        assert "train" in str(caught.value)
+    assert "Unknown kind" in str(why_not_done(paths, "a", "0"))

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from runs import run_config, wait_for, write_task  # noqa: E402
 
 def make_known(patch):
     """Makes the fake task kind known here and in every process that is started."""
-    patch.setitem(registry.TASK_KINDS, "fake", "fake_kind:run_fake")
+    fake = replace(registry.TASK_KINDS["train"], runner="fake_kind:run_fake")
+    patch.setitem(registry.TASK_KINDS, "fake", fake)
     inherited = os.environ.get("PYTHONPATH")
     words = [str(FAKES), str(REPOSITORY), *([inherited] if inherited else [])]
     patch.setenv("PYTHONPATH", os.pathsep.join(words))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -229,7 +230,8 @@ def test_known_notes_of_libraries_are_left_out_and_others_are_not(recwarn, capsy
 def test_a_task_whose_model_was_removed_runs_again_and_serves_its_dependants(
     run, make_task, monkeypatch
 ):
-    monkeypatch.setitem(registry.TASK_KINDS, "maker", "fake_kind:run_maker")
+    maker = replace(registry.TASK_KINDS["fake"], runner="fake_kind:run_maker")
+    monkeypatch.setitem(registry.TASK_KINDS, "maker", maker)
     maker = run.task(make_task("maker", kind="maker").id)
     user = run.task(make_task("user", needs=["maker"]).id)
     assert run_task(maker.folder) == 0

@@ -193,7 +193,7 @@ ERRORS = {
     ("grid=nightly", "train.energy_reference=average"): ("W", "allow_missing"),
     ("grid=nightly", "foundation=mace_mp_0_smal"): ("foundation", "mace_mp_0_small"),
     ("grid=iid_eq", "model=small"): ("model", "axes.size"),
-    ("grid=nightly", "axes.size=[small,medium]"): ("same training", "size"),
+    ("grid=nightly", "axes.size=[small,medium]"): ("same task", "size"),
     ("grid=nightly", "axes.protocol=[iid]", "axes.element=[W]"): ("element", "no task"),
     ("grid=nightly", "split.valid_fraction=0.001"): ("valid", "split.valid_fraction"),
     ("grid=nightly", "axes.energy_reference=[isolated]"): ("isolated", "stand alone"),

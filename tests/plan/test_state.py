@@ -9,7 +9,7 @@ import pytest
 
 from mo_hpc.core.files import write_json
 from mo_hpc.core.paths import RunPaths
-from mo_hpc.core.record import EnergyReferences, ErrorRecord, Record
+from mo_hpc.core.record import EnergyReferences, ErrorRecord, TrainRecord
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import LeakageAudit, SplitSummary
 from mo_hpc.executors.failures.diagnosis import Diagnostician
@@ -62,7 +62,7 @@ def record(task_id: str, **changes: object) -> dict[str, object]:
             findings=(),
         ),
     )
-    whole = Record(
+    whole = TrainRecord(
         task_id=task_id,
         digest=DIGEST,
         grid="g",

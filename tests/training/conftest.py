@@ -19,7 +19,7 @@ from ase import Atoms
 from mo_hpc.core.files import digest, write_json
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.schema import DatasetConfig, ModelConfig, TrainConfig, validated
-from mo_hpc.core.task import TaskSpec
+from mo_hpc.core.task import TrainTask
 from mo_hpc.data.index import build_index
 from mo_hpc.data.location import dataset_files, dataset_hash
 from mo_hpc.training.reproducible import reproducible
@@ -103,7 +103,7 @@ def toy_dataset(
     return config, root, [frame.id for frame in index.frames]
 
 
-TaskMaker = Callable[..., tuple[TaskPaths, TaskSpec]]
+TaskMaker = Callable[..., tuple[TaskPaths, TrainTask]]
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def _task_maker(
         n_ranks: int = 1,
         r_max_ang: float | None = None,
         **train: Any,
-    ) -> tuple[TaskPaths, TaskSpec]:
+    ) -> tuple[TaskPaths, TrainTask]:
         paths = TaskPaths(folder / "tasks" / name)
         model = architecture.model_copy(update={"r_max_ang": r_max_ang} if r_max_ang else {})
         split = {"train": ids[:10], "valid": ids[10:13], "test": ids[13:]}
@@ -197,7 +197,7 @@ def _task_maker(
                 "foundation_path": str(foundation_path) if foundation_path else None,
             },
         }
-        task = validated(TaskSpec, document, where=name)
+        task = validated(TrainTask, document, where=name)
         write_json(paths.split, split)
         write_json(paths.task, json.loads(task.model_dump_json()))
         return paths, task

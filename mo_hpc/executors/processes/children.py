@@ -73,7 +73,8 @@ def prepare(run: RunPaths, tasks: Iterable[TaskSpec]) -> ForkServerContext:
     """Starts the server, which imports the modules of the task kinds once."""
     context = multiprocessing.get_context("forkserver")
     kinds = {task.kind for task in tasks}
-    modules = sorted(TASK_KINDS[kind].partition(":")[0] for kind in kinds if kind in TASK_KINDS)
+    runners = [TASK_KINDS[kind].runner for kind in kinds if kind in TASK_KINDS]
+    modules = sorted(runner.partition(":")[0] for runner in runners)
     context.set_forkserver_preload([__name__, *modules])
     _ensure_server(run)
     return context

@@ -8,7 +8,7 @@ import time
 
 from mo_hpc.core.errors import BadDataError, DivergedError, StopRequested, UserError
 from mo_hpc.core.files import append_line, read_lines, sha256_file
-from mo_hpc.core.record import EnergyReferences, Record
+from mo_hpc.core.record import EnergyReferences, TrainRecord
 from mo_hpc.training.signals import StopFlag
 
 ERRORS = {
@@ -118,7 +118,7 @@ def hold_memory(mb, seconds):
 
 def record_of(task, provenance):
     """The record of a task that did nothing."""
-    return Record(
+    return TrainRecord(
         task_id=task.id,
         digest=task.digest,
         grid=task.grid,

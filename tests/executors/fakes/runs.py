@@ -14,7 +14,7 @@ from mo_hpc.core.schema import (
     SplitConfig,
     TrainConfig,
 )
-from mo_hpc.core.task import DatasetRef, LeakageAudit, Runtime, SplitSummary, TaskSpec
+from mo_hpc.core.task import DatasetRef, LeakageAudit, Runtime, SplitSummary, TrainTask
 from mo_hpc.core.validation import validated
 from mo_hpc.plan.manifest import Manifest, ManifestTask
 
@@ -49,7 +49,7 @@ def write_task(
 ):
     """Writes the folder of a fake task and returns its specification."""
     axes = {"behaviour": behaviour, **axes}
-    task = TaskSpec(
+    task = TrainTask(
         id=name,
         digest=digest([name, axes]),
         kind=kind,

@@ -1,0 +1,197 @@
+"""Planning trainings: the settings, data, split and foundation of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mo_hpc.core.config import dataset_config
+from mo_hpc.core.errors import UserError
+from mo_hpc.core.index import DatasetIndex
+from mo_hpc.core.paths import TaskPaths
+from mo_hpc.core.schema import DatasetConfig, StageConfig
+from mo_hpc.core.strict import Strict
+from mo_hpc.core.task import DatasetRef, FoundationRef, Split, SplitSummary, TrainTask
+from mo_hpc.data.ensure import ensure_index
+from mo_hpc.grid.audit import Fitted, with_foundation
+from mo_hpc.grid.axes import Cell, cells
+from mo_hpc.plan.checks import check_elements
+from mo_hpc.plan.identity import task_id, task_identity
+from mo_hpc.plan.planning import PlannedTask, Planning
+from mo_hpc.plan.settings import CellSettings
+from mo_hpc.plan.splitting import PlannedSplit, SplitMaker
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTraining(PlannedTask):
+    """A training with the split it works on.
+
+    Attributes:
+        spec: The task.
+        made: Its split, which it shares with tasks that differ in other things.
+        maker: The task that makes its foundation.
+    """
+
+    spec: TrainTask
+    made: PlannedSplit
+    maker: PlannedTraining | None
+
+    def inputs(self, paths: TaskPaths) -> Mapping[Path, Strict]:
+        """The frame ids of its split."""
+        return {paths.split: self.split}
+
+    @property
+    def split(self) -> Split:
+        """Its frame ids."""
+        return self.made.split
+
+    @property
+    def fitted(self) -> Fitted:
+        """What its model was fitted to or selected on, its foundation's frames included."""
+        inherited = self.maker.fitted if self.maker else Fitted()
+        return inherited.plus(self.spec.dataset.config.name, self.made.fitted_frames)
+
+
+def maker_of(planning: Planning, stage: str, cell: Cell) -> PlannedTraining:
+    """The one task of an earlier stage that makes the model a cell takes.
+
+    Raises:
+        UserError: If not exactly one agrees with the cell on the axes both have, or it makes
+            no model.
+    """
+    candidates = [
+        task
+        for task in planning.by_stage[stage]
+        if all(cell[axis] == value for axis, value in task.spec.axes.items() if axis in cell)
+    ]
+    if len(candidates) != 1:
+        raise UserError(
+            f"{len(candidates)} tasks of the stage '{stage}' could make the foundation of "
+            f"{cell}; there must be one.",
+            where="grid.stages",
+            valid=[task.spec.id for task in candidates],
+            remedy="Give both stages the axes that tell them apart, such as size or seed.",
+        )
+    maker = candidates[0]
+    if not isinstance(maker, PlannedTraining) or maker.spec.paradigm == "zero_shot":
+        raise UserError(
+            f"The stage '{stage}' trains nothing, so it makes no foundation.",
+            where=f"grid.stages.{stage}.paradigm",
+            valid=["scratch", "fine_tune"],
+        )
+    return maker
+
+
+@dataclass(slots=True)
+class TrainingPlanner:
+    """Plans the stages that train; see `mo_hpc.plan.planning.StagePlanner`."""
+
+    planning: Planning
+    indices: dict[str, DatasetIndex] = field(default_factory=dict)
+    splits: SplitMaker = field(default_factory=SplitMaker)
+    audits: dict[tuple[PlannedSplit, str], SplitSummary] = field(default_factory=dict)
+
+    def plan(self, name: str, stage: StageConfig) -> list[PlannedTask]:
+        """One task for each cell of the stage's axes."""
+        where = f"grid.stages.{name}"
+        return [self._task(name, stage, cell) for cell in cells(stage, where=where)]
+
+    def _task(self, stage_name: str, stage: StageConfig, cell: Cell) -> PlannedTraining:
+        settings = self.planning.settings.merge(stage_name, stage, cell)
+        dataset = self.planning.config.dataset
+        if stage.dataset and stage.dataset != dataset.name:
+            dataset = dataset_config(stage.dataset)
+        index = self._index(dataset)
+        split = self.splits.make(dataset, index, stage.subset, settings.split)
+        foundation, path, maker = self._foundation(settings, cell)
+        check_elements(settings, split, foundation, stage=stage_name, cell=cell)
+        task_digest = task_identity(
+            stage.kind,
+            settings,
+            dataset_hash=index.dataset_hash,
+            split_digest=split.summary.digest,
+            foundation=_made_of(foundation, maker),
+        )
+        spec = TrainTask(
+            id=task_id(stage_name, cell, task_digest),
+            digest=task_digest,
+            kind=stage.kind,
+            grid=self.planning.config.grid.name,
+            stage=stage_name,
+            axes=cell,
+            needs=(maker.spec.id,) if maker else (),
+            paradigm=settings.paradigm,
+            size=settings.size,
+            dataset=DatasetRef(
+                config=dataset, subset=stage.subset, dataset_hash=index.dataset_hash
+            ),
+            split=self._audited(split, dataset, maker),
+            model=settings.model if settings.paradigm == "scratch" else None,
+            train=settings.train,
+            foundation=foundation,
+            resources=settings.resources,
+            runtime=self.planning.runtime(path),
+        )
+        return PlannedTraining(spec, split, maker)
+
+    def _index(self, dataset: DatasetConfig) -> DatasetIndex:
+        if dataset.name not in self.indices:
+            planning = self.planning
+            self.indices[dataset.name] = ensure_index(
+                dataset, planning.data_root, planning.cache_root, planning.python
+            )
+        return self.indices[dataset.name]
+
+    def _foundation(
+        self, settings: CellSettings, cell: Cell
+    ) -> tuple[FoundationRef | None, Path | None, PlannedTraining | None]:
+        """The foundation of a cell, its file, and the task that makes it."""
+        if not _takes_foundation(settings):
+            return None, None, None
+        name = settings.foundation
+        if name is None:
+            raise UserError(
+                f"A {settings.paradigm} task needs a foundation, and the grid names none.",
+                where="foundation",
+                remedy="Add foundation=NAME or foundation=PATH.",
+            )
+        if name.startswith("stage:"):
+            maker = maker_of(self.planning, name.removeprefix("stage:"), cell)
+            split = maker.spec.split
+            elements = tuple(sorted({*split.train_elements, *split.test_elements}))
+            reference = FoundationRef(task_id=maker.spec.id, elements=elements, is_stand_in=True)
+            return reference, None, maker
+        resolved = self.planning.foundation(name)
+        return resolved.reference, resolved.path, None
+
+    def _audited(
+        self, split: PlannedSplit, dataset: DatasetConfig, maker: PlannedTraining | None
+    ) -> SplitSummary:
+        """The split's summary, its audit extended to what the foundation was fitted to."""
+        if maker is None:
+            return split.summary
+        key = (split, maker.spec.id)
+        if key not in self.audits:
+            audit = with_foundation(
+                split.summary.audit,
+                dataset=dataset.name,
+                test=split.test_frames,
+                fitted=maker.fitted,
+                held_out=split.summary.config.element,
+            )
+            self.audits[key] = split.summary.model_copy(update={"audit": audit})
+        return self.audits[key]
+
+
+def _takes_foundation(settings: CellSettings) -> bool:
+    if settings.paradigm in ("zero_shot", "fine_tune"):
+        return True
+    return settings.train.energy_reference in ("foundation", "estimated")
+
+
+def _made_of(foundation: FoundationRef | None, maker: PlannedTraining | None) -> str | None:
+    """What a foundation counts as: its maker's digest, its hash, or its name until staged."""
+    if foundation is None:
+        return None
+    return maker.spec.digest if maker else foundation.sha256 or foundation.name
