@@ -61,6 +61,9 @@ SPLITTERS = {
     "lodo_strict": "mo_hpc.grid.splits:lodo_strict",
     "lodo_relaxed": "mo_hpc.grid.splits:lodo_relaxed",
     "few_shot": "mo_hpc.grid.splits:few_shot",
+    "new_elements": "mo_hpc.grid.new_element_splits:new_elements",
+    "new_only": "mo_hpc.grid.new_element_splits:new_only",
+    "joint": "mo_hpc.grid.splits:iid",
 }
 
 
