@@ -11,15 +11,26 @@ _SUFFIX_TITLES = {"": "", "_offset_removed": ", offset removed", "_linear_baseli
 
 
 def error_columns(rows: list[dict[str, Any]], heading: str) -> list[Column]:
-    """Counts, each error, what stands beside it, and the paper's value where any row has one."""
+    """Counts, each error and what stands beside it, with the paper's value and the ratio if any.
+
+    Args:
+        rows: The rows of the table.
+        heading: What the paper's columns are called.
+    """
     columns = [Column("n_frames", "frames"), Column("n_coefficients_offset_removed", "p")]
     for metric in METRICS:
         columns.append(Column(metric, short_title(metric), 2, with_std=True))
         closes = metric.endswith("_linear_baseline") or metric.startswith("force")
         raw = metric.removesuffix("_linear_baseline")
-        paper = f"{raw}_paper"
-        if closes and any(row.get(paper) is not None for row in rows):
-            columns.append(Column(paper, f"{short_title(raw)}, {heading}", 2, with_std=True))
+        further = (
+            Column(f"{raw}_paper", f"{short_title(raw)}, {heading}", 2, with_std=True),
+            Column(f"{raw}_ratio", f"{short_title(raw)}, ratio", 2),
+        )
+        columns.extend(
+            column
+            for column in further
+            if closes and any(row.get(column.key) is not None for row in rows)
+        )
     return columns
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from mo_hpc.analysis import reference_values
 from mo_hpc.analysis.aggregate import SUFFIXES, fold_means, mean_and_std
+from mo_hpc.analysis.beside_paper import MeanAndDeviation, beside, paper_notes
 from mo_hpc.analysis.error_columns import error_columns, short_title
 from mo_hpc.analysis.notes import caption, notes
 from mo_hpc.analysis.records import RunRecords
@@ -23,6 +25,9 @@ from mo_hpc.analysis.settings import (
     varying,
 )
 from mo_hpc.analysis.table import Column, Table
+
+TABLE2 = "table2_lodo_"
+"""Beginning of the names of the tables in the layout of the paper's Table 2."""
 
 
 def lodo_tables(records: RunRecords, frame: pd.DataFrame, settings: list[str]) -> list[Table]:
@@ -40,51 +45,66 @@ def _lodo_table(
     folds = fold_means(frame, settings)
     rows: list[dict[str, Any]] = []
     rules = set()
-    for values, block in groups(folds, ["protocol"]):
-        rules.add(len(rows))
-        of_paper = frame["paradigm"].iloc[0] == "fine_tune"
-        rows.extend(_fold_rows(block, str(values["protocol"]), of_paper=of_paper))
     constant = {
         name: frame[name].iloc[0] for name in ("paradigm", "dataset", "size", "energy_reference")
     }
-    heading = reference_values.table2_heading(str(constant["dataset"]), str(constant["size"]))
+    of_paper = constant["paradigm"] == "fine_tune"
+    same = reference_values.paper_set(str(constant["dataset"])) == reference_values.TABLE2_OF[0]
+    for values, block in groups(folds, ["protocol"]):
+        rules.add(len(rows))
+        for elements, row in _fold_rows(block, str(values["protocol"])):
+            paper = _table2_paper(elements, str(values["protocol"])) if of_paper else {}
+            rows.append(row | beside(row, paper, with_ratio=same))
     n_tasks = "a task" if len(frame) == len(folds) else "the mean over repeats and seeds"
     return Table(
-        name=f"table2_lodo_{slug(naming)}",
+        name=f"{TABLE2}{slug(naming)}",
         title=caption(records, f"Leave one element out: {described(constant | naming)}"),
         columns=(
             Column("protocol", "LODO"),
             Column("element", "held out"),
-            *error_columns(rows, heading),
+            *error_columns(
+                rows,
+                reference_values.table2_heading(str(constant["dataset"]), str(constant["size"])),
+            ),
         ),
         rows=tuple(rows),
-        notes=notes(
-            records,
-            frame,
-            f"Each element's row is {n_tasks}; MeanAll: mean ± sample standard deviation over "
-            "the n elements that are done, MeanNC the same without Cr. The paper's means are "
-            "over the same elements, where it has them all.",
+        notes=(
+            *notes(
+                records,
+                frame,
+                f"Each element's row is {n_tasks}; MeanAll: mean ± sample standard deviation over "
+                "the n elements that are done, MeanNC the same without Cr. The paper's means are "
+                "over the same elements, where it has them all.",
+            ),
+            *(_paper_notes(frame) if of_paper else ()),
         ),
         rules=frozenset(rules),
     )
 
 
-def _fold_rows(block: pd.DataFrame, protocol: str, *, of_paper: bool) -> list[dict[str, Any]]:
-    """The folds of one protocol, then their means."""
-    rows = []
+def _fold_rows(block: pd.DataFrame, protocol: str) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """The folds of one protocol, then their means, each with the elements that it is of."""
     for fold in block.to_dict("records"):
-        row = {str(key): value for key, value in fold.items()} | {"protocol": shown(protocol)}
-        rows.append(row | (_table2_paper([str(row["element"])], protocol) if of_paper else {}))
+        row = {str(key): value for key, value in fold.items()}
+        yield [str(row["element"])], row | {"protocol": shown(protocol)}
     done = [str(element) for element in block.loc[block["n_done"] > 0, "element"]]
     means = {"MeanAll": done}
     if "Cr" in set(block["element"]) and len(block) > 1:
         means["MeanNC, without Cr"] = [element for element in done if element != "Cr"]
     for name, chosen in means.items():
-        part = block[block["element"].isin(chosen)]
-        summary = mean_and_std(part)
-        summary |= {"protocol": shown(protocol), "element": f"{name} (n={len(chosen)})"}
-        rows.append(summary | (_table2_paper(chosen, protocol) if of_paper else {}))
-    return rows
+        summary = mean_and_std(block[block["element"].isin(chosen)])
+        named_row = {"protocol": shown(protocol), "element": f"{name} (n={len(chosen)})"}
+        yield chosen, summary | named_row
+
+
+def _paper_notes(frame: pd.DataFrame) -> tuple[str, ...]:
+    structures, size = reference_values.TABLE2_OF
+    same = frame["dataset"].map(reference_values.paper_set) == structures
+    return paper_notes(
+        frame[same],
+        f"Table 2 ({structures}, {size})",
+        lambda *_: reference_values.protocol("fine_tune", structures, size),
+    )
 
 
 def comparison_table(records: RunRecords, frame: pd.DataFrame, settings: list[str]) -> Table:
@@ -121,15 +141,17 @@ def comparison_table(records: RunRecords, frame: pd.DataFrame, settings: list[st
     )
 
 
-def _table2_paper(elements: list[str], protocol: str) -> dict[str, float | None]:
+def _table2_paper(elements: list[str], protocol: str) -> dict[str, MeanAndDeviation]:
     """The paper's values for an element, or their mean and deviation over several.
 
     A mean over fewer elements than ours would not compare, so there is none.
     """
-    row: dict[str, float | None] = {}
+    paper: dict[str, MeanAndDeviation] = {}
     for metric in reference_values.PAPER_KEYS:
         found = [reference_values.table2_value(element, protocol, metric) for element in elements]
         values = pd.Series([] if None in found else found, dtype=float)
-        row[f"{metric}_paper"] = float(values.mean()) if len(values) else None
-        row[f"{metric}_paper_std"] = float(values.std(ddof=1)) if len(values) > 1 else None
-    return row
+        paper[metric] = (
+            float(values.mean()) if len(values) else None,
+            float(values.std(ddof=1)) if len(values) > 1 else None,
+        )
+    return paper

@@ -1,6 +1,6 @@
 """The published numbers that tables stand beside, shipped as CSV with their source.
 
-Source: Fang et al., Materials 2026, 19(9), 1715, Tables 1 and 2.
+Source: Fang et al., Materials 2026, 19(9), 1715.
 """
 
 from __future__ import annotations
@@ -21,28 +21,55 @@ PAPER_KEYS = {
 """Metric → column of the published tables. Their force errors are of the size of the
 component form, although the text defines the vector form."""
 
+PAPER = "Fang et al., Materials 2026, 19(9), 1715"
+PAPER_LABELS = "VASP PBE"
+
 _SETS = {
     "mo420": "Eq",
     "mo420_replica": "Eq",
     "mo6970": "NonEq",
+    "mo6970/equilibrium": "Eq",
     "mo6970_replica": "NonEq",
+    "mo6970_replica/equilibrium": "Eq",
 }
 """Dataset → the paper's name of the set of structures that it has."""
 _PAPER_LABELS = ("mo420", "mo6970")
-_TABLE2_OF = ("mo420", "medium")
+_REDUCED = "reduced_"
+"""Beginning of the names of sizes that are the paper's, reduced for two cores."""
+TABLE2_OF = ("Eq", "medium")
+"""Structures and model size of the paper's Table 2."""
 
 
-def table1_heading(datasets: Iterable[str]) -> str:
-    """What the column of Table 1 is called beside results on these datasets.
+def paper_set(dataset: str) -> str | None:
+    """The paper's name of a dataset's structures, ``Eq`` or ``NonEq``; None for any other set.
 
     Args:
-        datasets: Those that have a row in the paper's table.
+        dataset: Registered dataset, with or without a subset behind a slash.
     """
-    names = set(datasets)
-    others = sorted(names.difference(_PAPER_LABELS))
+    return _SETS.get(dataset)
+
+
+def has_paper_labels(dataset: str) -> bool:
+    """Whether a dataset has the labels that the paper's numbers are errors on."""
+    return dataset.partition("/")[0] in _PAPER_LABELS
+
+
+def table1_heading(results: Iterable[tuple[str, str]]) -> str:
+    """What the column of Table 1 is called beside results of these datasets and sizes.
+
+    Args:
+        results: Dataset and size of those that have a row in the paper's table.
+    """
+    known = list(results)
+    reduced = any(size.startswith(_REDUCED) for _, size in known)
+    which = "paper (full size)" if reduced else "paper"
+    names = {dataset for dataset, _ in known}
+    others = sorted(name for name in names if not has_paper_labels(name))
     if not others:
-        return "paper"
-    return "paper, other labels" + ("" if len(others) == len(names) else f" ({', '.join(others)})")
+        return which
+    return f"{which}, other labels" + (
+        "" if len(others) == len(names) else f" ({', '.join(others)})"
+    )
 
 
 def table2_heading(dataset: str, size: str) -> str:
@@ -51,15 +78,12 @@ def table2_heading(dataset: str, size: str) -> str:
     The paper has this table of its equilibrium set and the medium model alone, and the name
     says in what the results beside it differ.
     """
-    if (dataset, size) == _TABLE2_OF:
-        return "paper"
-    name = dataset.partition("/")[0]
-    same_frames = _SETS.get(dataset) == _SETS[_TABLE2_OF[0]]
-    same = same_frames and size == _TABLE2_OF[1]
-    which = "paper" if same else "paper (Eq, medium)"
-    if name in _PAPER_LABELS:
+    same = (paper_set(dataset), size) == TABLE2_OF
+    which = "paper" if same else f"paper ({', '.join(TABLE2_OF)})"
+    if has_paper_labels(dataset):
         return which
-    return f"{which}, other labels" if name in _SETS else f"{which}, other data and labels"
+    of_design = dataset.partition("/")[0] in _SETS
+    return f"{which}, other labels" if of_design else f"{which}, other data and labels"
 
 
 def table1_value(
@@ -70,14 +94,14 @@ def table1_value(
     Args:
         dataset: Registered dataset, with or without a subset behind a slash.
         paradigm: ``zero_shot``, ``scratch`` or ``fine_tune``.
-        size: ``small``, ``medium`` or ``large``.
+        size: ``small``, ``medium`` or ``large``, or one of them reduced.
         metric: A key of `PAPER_KEYS`.
     """
     table = _read("table1")
     chosen = table[
         (table["paradigm"] == paradigm)
-        & (table["dataset"] == _SETS.get(dataset))
-        & (table["size"] == size)
+        & (table["dataset"] == paper_set(dataset))
+        & (table["size"] == size.removeprefix(_REDUCED))
     ]
     if chosen.empty:
         return None, None
@@ -97,6 +121,44 @@ def table2_value(element: str, protocol: str, metric: str) -> float | None:
     column = f"{protocol.removeprefix('lodo_')}_{PAPER_KEYS[metric]}"
     chosen = table[table["element"] == element]
     return None if chosen.empty else float(cast("float", chosen[column].iloc[0]))
+
+
+def stated_range(paradigm: str) -> tuple[float, float]:
+    """The range of energy MAE ratios to fine-tuning that the paper's text states.
+
+    It divides the smallest by the smallest and the largest by the largest over sizes, which is
+    not the range of the ratios size by size.
+
+    Args:
+        paradigm: ``zero_shot`` or ``scratch``.
+    """
+    table = _read("table1")
+    errors = table[table["dataset"] == "Eq"].groupby("paradigm")["energy_mae"]
+    low, high = errors.min(), errors.max()
+    ratios = sorted(each[paradigm] / each["fine_tune"] for each in (low, high))
+    return float(ratios[0]), float(ratios[1])
+
+
+def protocol(paradigm: str, structures: str | None, size: str) -> dict[str, int] | None:
+    """How the paper trained a model of its Table 1, None where it has no such row.
+
+    Args:
+        paradigm: ``zero_shot``, ``scratch`` or ``fine_tune``.
+        structures: ``Eq`` or ``NonEq``, see `paper_set`.
+        size: ``small``, ``medium`` or ``large``, or one of them reduced.
+
+    Returns:
+        ``epochs`` and ``n_parameters``.
+    """
+    table = _read("protocol")
+    chosen = table[
+        (table["paradigm"] == paradigm)
+        & (table["dataset"] == structures)
+        & (table["size"] == size.removeprefix(_REDUCED))
+    ]
+    if chosen.empty:
+        return None
+    return {key: int(chosen[key].iloc[0]) for key in ("epochs", "n_parameters")}
 
 
 @cache

@@ -44,7 +44,7 @@ _PRINTED: dict[Any, str] = {
 }
 _ORDER = (
     *("zero_shot", "scratch", "fine_tune"),
-    *("tiny", "small", "medium", "large"),
+    *("tiny", "reduced_small", "reduced_medium", "reduced_large", "small", "medium", "large"),
     *("iid", "lodo_strict", "lodo_relaxed", "few_shot"),
     *("new_elements", "new_only", "joint"),
     *("average", "foundation", "estimated", "isolated", "explicit"),

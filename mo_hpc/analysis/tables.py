@@ -18,6 +18,7 @@ from mo_hpc.analysis.iid_tables import iid_table
 from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.lodo_tables import comparison_table, lodo_tables
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, origin
+from mo_hpc.analysis.paradigm_ratios import paradigm_ratio_tables
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import LODO, groups, settings_of
 from mo_hpc.analysis.table import Column, Table
@@ -33,6 +34,7 @@ def make_tables(records: RunRecords) -> list[Table]:
     tables = []
     if len(iid):
         tables.append(iid_table(records, iid, settings))
+        tables.extend(paradigm_ratio_tables(records, iid, settings))
     if len(lodo):
         tables.append(comparison_table(records, lodo, settings))
         tables.extend(lodo_tables(records, lodo, settings))

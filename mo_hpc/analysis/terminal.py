@@ -12,9 +12,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from mo_hpc.analysis.aggregate import SUFFIXES
+from mo_hpc.analysis.beside_paper import PAPER_NOTES
+from mo_hpc.analysis.error_columns import short_title
 from mo_hpc.analysis.images import mixed_images
+from mo_hpc.analysis.lodo_tables import TABLE2
 from mo_hpc.analysis.notes import origin
 from mo_hpc.analysis.records import RunRecords
+from mo_hpc.analysis.reference_values import PAPER_KEYS
 from mo_hpc.analysis.settings import SETTINGS, described, shown, title
 from mo_hpc.analysis.table import Column, Table, printed
 
@@ -26,6 +30,7 @@ _LEFT_OUT = ("_spread", "_rmse", "largest_shots", "n_at_rest")
 _COUNTS = ("n_done", "n_folds")
 _ROOM_FOR_SETTINGS = 24
 _HEADINGS = ("E MAE", "offset\nremoved", "linear", "F MAE")
+_NUMERIC = (*_HEADINGS, "n", "ours", "paper", "ratio")
 
 
 def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
@@ -33,6 +38,7 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
     console = Console(width=_WIDTH, highlight=False)
     shown_tables: dict[str, Callable[[Table], list[list[str]]]] = {
         "table1_iid": _iid_rows,
+        "table1_ratios": _narrower_rows,
         "lodo_comparison": _lodo_rows,
         "few_shot": _iid_rows,
         "few_shot_thresholds": _narrower_rows,
@@ -41,6 +47,7 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
     for table in tables:
         if table.name in shown_tables:
             _print(console, table, shown_tables[table.name](table))
+        _print_beside_paper(console, table)
     if len(records.frame):
         _print_meaning(console, records)
     for line in mixed_images(records):
@@ -65,6 +72,60 @@ def _print_meaning(console: Console, records: RunRecords) -> None:
     )
     for line in origin(records.frame[~records.frame["is_foundation"]]):
         console.print(line, markup=False)
+
+
+def _print_beside_paper(console: Console, table: Table) -> None:
+    """Prints what has a ratio to the paper's numbers, and the sentences that belong to it."""
+    if not any(row.get(f"{name}_ratio") is not None for row in table.rows for name in PAPER_KEYS):
+        return
+    headings = {column.key: column.title for column in table.columns}
+    beside = next(headings[f"{name}_paper"] for name in PAPER_KEYS if f"{name}_paper" in headings)
+    whose = beside.partition(", ")[2]
+    if table.name.startswith(TABLE2):
+        for protocol in dict.fromkeys(str(row["protocol"]) for row in table.rows):
+            text = f"{table.title}: {protocol}, beside {whose}"
+            _print(console, replace(table, title=text), _folds_beside_paper(table, protocol))
+    else:
+        text = f"{table.title}, beside {whose}"
+        _print(console, replace(table, title=text), _means_beside_paper(table))
+    for note in table.notes:
+        if note.startswith(PAPER_NOTES):
+            console.print(note, markup=False)
+    console.print()
+
+
+def _means_beside_paper(table: Table) -> list[list[str]]:
+    """A line for each error of each row that the paper has."""
+    headings, leading = _leading(table)
+    lines = [[*headings, "n", "error", "ours", "paper", "ratio"]]
+    for cells, row in zip(leading, table.rows, strict=True):
+        named = [*cells, str(row["n_done"])]
+        for name in PAPER_KEYS:
+            if row.get(f"{name}_paper") is not None:
+                lines.append([*named, short_title(name), *_compared(row, name, digits=2)])
+                named = [""] * len(named)
+    return lines
+
+
+def _folds_beside_paper(table: Table, protocol: str) -> list[list[str]]:
+    """A line for each held-out element and for the means, MAE only: 80 columns hold no more."""
+    names = [name for name in PAPER_KEYS if "_mae_" in name]
+    headings = [text for name in names for text in (short_title(name), "paper", "ratio")]
+    lines = [["held out", *headings]]
+    for row in table.rows:
+        if row["protocol"] == protocol:
+            element = str(row["element"]).replace(", without Cr", "")
+            lines.append([element, *(text for name in names for text in _compared(row, name))])
+    return lines
+
+
+def _compared(row: Mapping[str, Any], name: str, *, digits: int | None = None) -> list[str]:
+    """Ours, the paper's, and the ratio; without digits, as many as the size of a value needs."""
+    texts = []
+    for key in (name, f"{name}_paper"):
+        column = Column(key, "", digits or 1, with_std=True)
+        texts.append(printed(row, column if digits else _shortened(column, row.get(key))))
+    return [*texts, printed(row, Column(f"{name}_ratio", "", 2))]
 
 
 def _iid_rows(table: Table) -> list[list[str]]:
@@ -154,7 +215,7 @@ def _print(console: Console, table: Table, rows: list[list[str]]) -> None:
         title=table.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     for heading in headings:
-        numeric = heading in _HEADINGS or heading == "n"
+        numeric = heading in _NUMERIC or heading.endswith(", paper")
         shown_table.add_column(
             heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
         )

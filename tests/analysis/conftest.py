@@ -92,7 +92,7 @@ def _make_run(
         paradigm: The only one; None for all.
         further: Values of further axes; every task is there once with each.
         dataset: Name of the dataset of all tasks, whole; None for two subsets of a made-up one.
-        size: Name of the model size.
+        size: Name of the model size, where the axes name none.
         axes_of_tasks: Axes of the tasks; None for those of `cells`.
         thresholds: Errors that few-shot tables look for; None for none.
     """
@@ -103,12 +103,14 @@ def _make_run(
             continue
         name = "-".join(str(value) for value in axes.values())
         tasks.append(_task(axes, f"transfer-{name}-{digest(axes)[:8]}", stage="transfer"))
-    changes: dict[str, Any] = {"size": size}
+    changes: dict[str, Any] = {}
     if dataset is not None:
         changes["dataset"] = DatasetRef(
             config=_dataset(dataset), subset=None, dataset_hash="f" * 64
         )
-    tasks = [task.model_copy(update=changes) for task in tasks]
+    tasks = [
+        task.model_copy(update=changes | {"size": task.axes.get("size", size)}) for task in tasks
+    ]
     for position, task in enumerate(tasks):
         paths = run.task(task.id)
         write_json(paths.task, task.model_dump(mode="json"))
@@ -241,7 +243,7 @@ def _predictions(task: TrainTask) -> Predictions:
         numbers.extend(ATOMIC_NUMBERS[symbol] for symbol in symbols)
         n_atoms.append(size)
         raised = 0.4 if host[-1] == "fcc" else 0.0
-        energies.append(sum(levels[symbol] + raised for symbol in symbols))
+        energies.append(sum(levels.get(symbol, -8.0) + raised for symbol in symbols))
         part.append("test" if is_test else "train")
     reference = np.array(energies) + generator.normal(0, 0.01, 42)
     offset = {"zero_shot": 0.15, "scratch": 0.03, "fine_tune": 0.004}[task.paradigm]

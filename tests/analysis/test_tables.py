@@ -146,11 +146,20 @@ def test_published_folds_are_named_by_what_differs(dataset, size, heading) -> No
     assert reference_values.table2_heading(dataset, size) == heading
 
 
-def test_published_means_are_named_by_whose_labels_differ() -> None:
-    assert reference_values.table1_heading(["mo420", "mo6970"]) == "paper"
-    assert reference_values.table1_heading(["mo420_replica"]) == "paper, other labels"
-    both = reference_values.table1_heading(["mo420", "mo420_replica"])
-    assert both == "paper, other labels (mo420_replica)"
+@pytest.mark.parametrize(
+    ("results", "heading"),
+    [
+        ([("mo420", "small"), ("mo6970", "large")], "paper"),
+        ([("mo420_replica", "small")], "paper, other labels"),
+        (
+            [("mo420", "small"), ("mo420_replica", "small")],
+            "paper, other labels (mo420_replica)",
+        ),
+        ([("mo420_replica", "reduced_small")], "paper (full size), other labels"),
+    ],
+)
+def test_published_means_are_named_by_what_differs(results, heading) -> None:
+    assert reference_values.table1_heading(results) == heading
 
 
 def test_table1_has_the_papers_deviation(make_run, tmp_path) -> None:
