@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "training": {"core", "data", "grid", "metrics", "plan"},
     "analysis": {"core", "data", "grid", "metrics", "plan"},
     "regression": {"core", "data", "grid", "metrics", "plan"},
+    "checks": {"core", "data"},
     "exports": {"core", "data", "metrics", "training"},
     "watch": {"core", "plan", "executors"},
     "selfchecks": {"core", "data", "metrics", "plan", "executors", "training"},

@@ -94,6 +94,7 @@ MAY_IMPORT_EXTRAS = {
         "metrics",
         "exports",
         "selfchecks",
+        "checks",
         "executors/checkup/probe.py",
     },
     "tables": {"analysis", "metrics", "regression"},

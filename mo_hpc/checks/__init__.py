@@ -1,0 +1,1 @@
+"""Domain checks: what a model says of the metal, beside published values."""

@@ -1,0 +1,76 @@
+"""A model as the checks see it: an ASE calculator, and the elements that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.fd import FiniteDifferenceCalculator
+
+from mo_hpc.checks.result import CheckFailedError
+
+_STRAIN_STEP = 1e-5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Potential:
+    """What energies, forces and stresses come from.
+
+    Attributes:
+        calculator: An ASE calculator of energies and forces; stresses are optional.
+        elements: The elements it knows; None: it does not say.
+    """
+
+    calculator: Any
+    elements: frozenset[str] | None = None
+
+    def require(self, symbols: Iterable[str]) -> None:
+        """Refuses elements that the model does not know.
+
+        Raises:
+            CheckFailedError: If there is one.
+        """
+        if self.elements is None:
+            return
+        if unknown := sorted(set(symbols) - self.elements):
+            raise CheckFailedError(f"The model does not know {', '.join(unknown)}.")
+
+    def attached(self, atoms: Atoms) -> Atoms:
+        """The atoms with this calculator; the same object.
+
+        Raises:
+            CheckFailedError: If the model does not know one of their elements.
+        """
+        self.require(atoms.symbols)
+        atoms.calc = self.calculator
+        return atoms
+
+    def with_stress(self, atoms: Atoms) -> Atoms:
+        """The atoms with a calculator of stresses too: by finite differences where it has none.
+
+        Raises:
+            CheckFailedError: If the model does not know one of their elements.
+        """
+        self.attached(atoms)
+        if "stress" not in self.calculator.implemented_properties:
+            atoms.calc = FiniteDifferenceCalculator(
+                self.calculator,
+                eps_disp=None,
+                eps_strain=_STRAIN_STEP,
+                force_consistent=False,
+            )
+        return atoms
+
+    def energy_ev(self, atoms: Atoms) -> float:
+        """The energy in eV.
+
+        Raises:
+            CheckFailedError: If an element is unknown, or the energy is not finite.
+        """
+        energy = float(self.attached(atoms).get_potential_energy())
+        if not np.isfinite(energy):
+            raise CheckFailedError(f"The energy of {atoms.symbols} is {energy}.")
+        return energy
