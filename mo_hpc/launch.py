@@ -56,7 +56,7 @@ often used keys:
   axes.AXIS=[a,b]               narrow or add an axis: element, paradigm, size,
                                 protocol, shots, energy_reference, repeat,
                                 seed, grouped
-  foundation=NAME|PATH          the pretrained model
+  foundation=NAME|PATH|run:GRID the pretrained model; of an earlier run of yours
   data_root=DIR  runs_root=DIR  where datasets and runs lie
   retry=failed|none             run every failed task again, or none
 

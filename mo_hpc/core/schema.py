@@ -198,7 +198,8 @@ class StageConfig(Strict):
     """Combinations that are left out; a combination matches if all named axes do."""
     paradigm: Paradigm = "fine_tune"
     foundation: str | None = None
-    """Registered name, path, or ``stage:NAME``; ``{axis}`` is replaced by the axis value."""
+    """Registered name, path, ``stage:NAME`` (an earlier stage) or ``run:GRID`` (an earlier run);
+    ``{axis}`` is replaced by the axis value."""
     dataset: str | None = None
     """Another dataset than the run's, by name."""
     subset: str | None = None

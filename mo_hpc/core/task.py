@@ -72,12 +72,14 @@ class DatasetRef(Strict):
 class FoundationRef(Strict):
     """The pretrained model a task starts from or evaluates.
 
-    Exactly one of ``task_id`` (made by an earlier stage) and ``name`` (registered name or
-    path) is given.
+    Exactly one of ``task_id`` (made by an earlier stage) and ``name`` (registered name, path
+    or ``run:GRID/DIGEST``) is given.
     """
 
     task_id: str | None = None
     name: str | None = None
+    run_task_id: str | None = None
+    """The task of the named run that made it; None where ``name`` is no run."""
     sha256: str | None = None
     """None while the file is planned, not made or staged."""
     n_parameters: int | None = None

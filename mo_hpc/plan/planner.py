@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mo_hpc.core.errors import UserError
@@ -14,6 +15,7 @@ from mo_hpc.core.schema import RunConfig, StageConfig
 from mo_hpc.data.location import resolve_roots
 from mo_hpc.grid.axes import in_order, narrowed
 from mo_hpc.plan.checks import check_effects
+from mo_hpc.plan.made_models import MadeModels
 from mo_hpc.plan.planning import PlannedTask, Planning, StagePlanner
 from mo_hpc.plan.settings import SettingsMerger
 
@@ -55,7 +57,9 @@ def make_plan(
     if config.foundation is not None:
         stages = _refounded(stages, config.foundation)
     roots = resolve_roots(config.data_root, config.cache_root)
-    planning = Planning(config, SettingsMerger(config, explicit), *roots, tuple(python))
+    made_models = MadeModels(Path(config.runs_root), *roots, tuple(python))
+    settings = SettingsMerger(config, explicit, made_models)
+    planning = Planning(config, settings, *roots, tuple(python))
     _plan_stages(planning, stages)
     tasks = _wanted(planning, stages)
     check_effects([task.spec for task in tasks], config.axes, explicit)

@@ -23,6 +23,8 @@ from mo_hpc.core.schema import (
 from mo_hpc.core.strict import Scalar
 from mo_hpc.core.validation import AnyModel
 from mo_hpc.grid.axes import AXES, Cell
+from mo_hpc.plan.earlier_runs import PREFIX
+from mo_hpc.plan.made_models import MadeModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,12 @@ class SettingsMerger:
     Attributes:
         config: The composed configuration.
         explicit: The values set on the command line, by dotted key.
+        made_models: The models of earlier runs.
     """
 
     config: RunConfig
     explicit: Mapping[str, Any]
+    made_models: MadeModels
 
     def merge(self, stage_name: str, stage: StageConfig, cell: Cell) -> CellSettings:
         """The settings of one cell.
@@ -76,7 +80,9 @@ class SettingsMerger:
             "dataset": stage.dataset or self.config.dataset.name,
             **cell,
             "paradigm": paradigm,
-            "size": model.name if paradigm == "scratch" else _size(foundation, model.name),
+            "size": model.name
+            if paradigm == "scratch"
+            else self._size(foundation, cell, model.name),
         }
         for adjustment in self.config.train.adjust:
             if _applies(adjustment, facts):
@@ -143,6 +149,16 @@ class SettingsMerger:
                 valid=facts,
             ) from None
 
+    def _size(self, foundation: str | None, cell: Cell, otherwise: str) -> str:
+        """The size of a foundation: its own where it has one, of a file its name."""
+        if foundation is None or foundation.startswith("stage:"):
+            return otherwise
+        if foundation.startswith(PREFIX):
+            return self.made_models.find(foundation, cell, otherwise).spec.size or otherwise
+        if foundation in names("foundation"):
+            return foundation_config(foundation).size
+        return PurePath(foundation).stem
+
     def _paradigm(self, stage: StageConfig, cell: Cell) -> Paradigm:
         swept = cell.get("paradigm", stage.paradigm)
         known: tuple[Paradigm, ...] = ("zero_shot", "scratch", "fine_tune")
@@ -165,15 +181,6 @@ def _applies(adjustment: Adjustment, facts: Mapping[str, Scalar]) -> bool:
         facts.get(key) in (wanted if isinstance(wanted, tuple) else (wanted,))
         for key, wanted in adjustment.when.items()
     )
-
-
-def _size(foundation: str | None, otherwise: str) -> str:
-    """The size of a foundation: of a registered one its own, of a file its name."""
-    if foundation is None or foundation.startswith("stage:"):
-        return otherwise
-    if foundation in names("foundation"):
-        return foundation_config(foundation).size
-    return PurePath(foundation).stem
 
 
 def _set(sections: dict[str, dict[str, Any]], key: str, value: Any) -> None:

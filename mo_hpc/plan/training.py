@@ -17,7 +17,9 @@ from mo_hpc.data.ensure import ensure_index
 from mo_hpc.grid.audit import Fitted, with_foundation
 from mo_hpc.grid.axes import Cell, cells
 from mo_hpc.plan.checks import check_elements
+from mo_hpc.plan.earlier_runs import PREFIX
 from mo_hpc.plan.identity import task_id, task_identity
+from mo_hpc.plan.made_models import MadeModel, makes_stand_in
 from mo_hpc.plan.planning import PlannedTask, Planning
 from mo_hpc.plan.settings import CellSettings
 from mo_hpc.plan.splitting import PlannedSplit, SplitMaker
@@ -30,12 +32,12 @@ class PlannedTraining(PlannedTask):
     Attributes:
         spec: The task.
         made: Its split, which it shares with tasks that differ in other things.
-        maker: The task that makes its foundation.
+        maker: What makes its foundation: a task of an earlier stage, or one of an earlier run.
     """
 
     spec: TrainTask
     made: PlannedSplit
-    maker: PlannedTraining | None
+    maker: PlannedTraining | MadeModel | None
 
     def inputs(self, paths: TaskPaths) -> Mapping[Path, Strict]:
         """The frame ids of its split."""
@@ -120,7 +122,7 @@ class TrainingPlanner:
             grid=self.planning.config.grid.name,
             stage=stage_name,
             axes=cell,
-            needs=(maker.spec.id,) if maker else (),
+            needs=(maker.spec.id,) if isinstance(maker, PlannedTraining) else (),
             paradigm=settings.paradigm,
             size=settings.size,
             dataset=DatasetRef(
@@ -145,8 +147,8 @@ class TrainingPlanner:
 
     def _foundation(
         self, settings: CellSettings, cell: Cell
-    ) -> tuple[FoundationRef | None, Path | None, PlannedTraining | None]:
-        """The foundation of a cell, its file, and the task that makes it."""
+    ) -> tuple[FoundationRef | None, Path | None, PlannedTraining | MadeModel | None]:
+        """The foundation of a cell, its file, and what makes it, where the suite does."""
         if not _takes_foundation(settings):
             return None, None, None
         name = settings.foundation
@@ -154,19 +156,27 @@ class TrainingPlanner:
             raise UserError(
                 f"A {settings.paradigm} task needs a foundation, and the grid names none.",
                 where="foundation",
-                remedy="Add foundation=NAME or foundation=PATH.",
+                remedy="Add foundation=NAME, foundation=PATH or foundation=run:GRID.",
             )
         if name.startswith("stage:"):
             maker = maker_of(self.planning, name.removeprefix("stage:"), cell)
             split = maker.spec.split
             elements = tuple(sorted({*split.train_elements, *split.test_elements}))
-            reference = FoundationRef(task_id=maker.spec.id, elements=elements, is_stand_in=True)
+            reference = FoundationRef(
+                task_id=maker.spec.id, elements=elements, is_stand_in=makes_stand_in(maker.spec)
+            )
             return reference, None, maker
+        if name.startswith(PREFIX):
+            made = self.planning.settings.made_models.find(name, cell, settings.size)
+            return made.reference, made.path, made
         resolved = self.planning.foundation(name)
         return resolved.reference, resolved.path, None
 
     def _audited(
-        self, split: PlannedSplit, dataset: DatasetConfig, maker: PlannedTraining | None
+        self,
+        split: PlannedSplit,
+        dataset: DatasetConfig,
+        maker: PlannedTraining | MadeModel | None,
     ) -> SplitSummary:
         """The split's summary, its audit extended to what the foundation was fitted to."""
         if maker is None:
@@ -190,8 +200,12 @@ def _takes_foundation(settings: CellSettings) -> bool:
     return settings.train.energy_reference in ("foundation", "estimated")
 
 
-def _made_of(foundation: FoundationRef | None, maker: PlannedTraining | None) -> str | None:
+def _made_of(
+    foundation: FoundationRef | None, maker: PlannedTraining | MadeModel | None
+) -> str | None:
     """What a foundation counts as: its maker's digest, its hash, or its name until staged."""
     if foundation is None:
         return None
-    return maker.spec.digest if maker else foundation.sha256 or foundation.name
+    if isinstance(maker, PlannedTraining):
+        return maker.spec.digest
+    return foundation.sha256 or foundation.name

@@ -51,6 +51,10 @@ def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
         if not isinstance(record, TrainRecord) or record.model_sha256 is None:
             raise UserError("The needed task made no model.", where=str(needed.metrics))
         return FoundationFile(needed.model, record.model_sha256, record.n_parameters)
+    if reference.run_task_id is not None and reference.sha256 and task.runtime.foundation_path:
+        # A model of one's own, like that of an earlier stage: its record said which.
+        path = Path(task.runtime.foundation_path)
+        return FoundationFile(path, reference.sha256, reference.n_parameters)
     return _accepted_file(reference, task)
 
 
