@@ -24,9 +24,13 @@ from runs import run_config, wait_for, write_task  # noqa: E402
 
 
 def make_known(patch):
-    """Makes the fake task kind known here and in every process that is started."""
-    fake = replace(registry.TASK_KINDS["train"], runner="fake_kind:run_fake")
-    patch.setitem(registry.TASK_KINDS, "fake", fake)
+    """Makes the fake task kinds known here and in every process that is started."""
+    for name, runner in (
+        ("fake", "fake_kind:run_fake"),
+        ("fake_torch", "fake_torch_kind:run_fake_torch"),
+    ):
+        kind = replace(registry.TASK_KINDS["train"], runner=runner)
+        patch.setitem(registry.TASK_KINDS, name, kind)
     inherited = os.environ.get("PYTHONPATH")
     words = [str(FAKES), str(REPOSITORY), *([inherited] if inherited else [])]
     patch.setenv("PYTHONPATH", os.pathsep.join(words))
