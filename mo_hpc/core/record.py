@@ -14,7 +14,7 @@ from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.schema import Paradigm
 from mo_hpc.core.strict import Scalar, Strict
-from mo_hpc.core.task import FoundationRef, SplitSummary, TaskSpec
+from mo_hpc.core.task import FoundationRef, NewElements, SplitSummary, TaskSpec
 from mo_hpc.core.validation import read_validated, validated
 
 RECORD_SCHEMA_VERSION = 1
@@ -27,7 +27,8 @@ class EnergyReferences(Strict):
     values_ev: dict[str, float]
     sources: dict[str, str]
     """``fitted``, ``foundation``, ``foundation+shift``, ``foundation+mean_shift``, ``isolated``,
-    ``explicit``, ``zero``."""
+    ``explicit``, ``zero``; of an element that the foundation lacks ``proxy`` or ``donor`` in place
+    of ``foundation``."""
     rank: int | None = None
     """Rank of the composition matrix of the fit; below the element count it is not unique."""
     n_fitted: int | None = None
@@ -88,6 +89,8 @@ class TrainRecord(Record):
     """With the hash of the file that was opened, also where an earlier stage made it."""
     seed: int
     """Of initialisation and of the order of training structures."""
+    new_elements: NewElements | None = None
+    """Proxies, or the model that knows them, of the elements that the foundation lacks."""
     energy_references: EnergyReferences
     training: TrainingSummary | None
     n_parameters: int

@@ -17,6 +17,8 @@ Protocol = Literal[
     "iid", "lodo_strict", "lodo_relaxed", "few_shot", "new_elements", "new_only", "joint"
 ]
 EnergyReference = Literal["average", "foundation", "estimated", "isolated", "explicit"]
+NewElementWeights = Literal["proxy_group", "proxy_period", "proxy_number", "proxy_given", "slice"]
+NewElementEnergy = Literal["borrowed", "foundation", "estimated", "explicit"]
 
 
 class SubsetConfig(Strict):
@@ -188,6 +190,25 @@ class TrainConfig(Strict):
     adjust: tuple[Adjustment, ...] = ()
 
 
+class NewElementsConfig(Strict):
+    """What a model takes for elements that it lacks; see ``docs/new-elements.md``."""
+
+    weights: NewElementWeights | None = None
+    """``proxy_…``: those of a known element, chosen by group, period or number, or given in
+    ``proxy``; ``slice``: those of the model that it was fine-tuned from; None: refused."""
+    proxy: dict[Element, Element] = {}
+    """New element → known element, for ``weights=proxy_given``."""
+    energy_reference: NewElementEnergy | None = None
+    """``borrowed``: the proxy's E0; ``foundation``: that of the model it was fine-tuned from;
+    ``estimated``: the same, shifted by what both differ by on average; ``explicit``; None:
+    refused, where training does not fit it."""
+    energy_reference_ev: dict[Element, float] = {}
+    """E0 of each new element in eV, for ``energy_reference=explicit``."""
+    foundation: str | None = None
+    """The model that knows the elements, by name or path; None: that which the model of this
+    task was fine-tuned from."""
+
+
 class StageConfig(Strict):
     """One stage of a grid: tasks that differ only along its axes."""
 
@@ -206,6 +227,7 @@ class StageConfig(Strict):
     split: dict[str, Any] = {}
     train: dict[str, Any] = {}
     model: dict[str, Any] = {}
+    new_elements: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     only_if_needed: bool = False
     """True: the stage is dropped when no other stage takes its output."""
@@ -240,6 +262,8 @@ class AxesConfig(Strict):
     repeat: tuple[int, ...] | None = None
     seed: tuple[int, ...] | None = None
     grouped: tuple[bool, ...] | None = None
+    new_elements: tuple[NewElementWeights, ...] | None = None
+    new_element_energy: tuple[NewElementEnergy, ...] | None = None
 
 
 class FoundationConfig(Strict):
@@ -270,6 +294,7 @@ class RunConfig(Strict):
     executor: ExecutorConfig
     site: SiteConfig
     resources: Resources
+    new_elements: NewElementsConfig = NewElementsConfig()
     axes: AxesConfig = AxesConfig()
     foundation: str | None = None
     runs_root: str = "runs"

@@ -5,7 +5,15 @@ from __future__ import annotations
 from mo_hpc.core.elements import Element
 from mo_hpc.core.execution import Resources
 from mo_hpc.core.files import digest
-from mo_hpc.core.schema import DatasetConfig, ModelConfig, Paradigm, SplitConfig, TrainConfig
+from mo_hpc.core.schema import (
+    DatasetConfig,
+    ModelConfig,
+    NewElementEnergy,
+    NewElementWeights,
+    Paradigm,
+    SplitConfig,
+    TrainConfig,
+)
 from mo_hpc.core.strict import Scalar, Strict
 
 TASK_SCHEMA_VERSION = 1
@@ -88,12 +96,28 @@ class FoundationRef(Strict):
     """True for a model that replaces a published foundation, such as a demo pretraining."""
 
 
+class NewElements(Strict):
+    """What a task's model takes for the elements that its foundation lacks."""
+
+    weights: NewElementWeights
+    elements: tuple[Element, ...]
+    proxies: dict[Element, Element]
+    """New element → the known one whose weights it has; none where a donor gives them."""
+    energy_reference: NewElementEnergy | None
+    """Where their E0 come from; None where training fits them."""
+    energy_reference_ev: dict[Element, float] = {}
+    """E0 in eV, where they are explicit."""
+    donor: FoundationRef | None = None
+    """The model that knows the elements, where their weights or E0 come from it."""
+
+
 class Runtime(Strict):
     """Places on this machine; outside a task's identity."""
 
     data_root: str
     cache_root: str
     foundation_path: str | None = None
+    donor_path: str | None = None
 
 
 class TaskSpec(Strict):
@@ -125,3 +149,5 @@ class TrainTask(TaskSpec):
     """The architecture of a scratch model; None where the foundation brings it."""
     train: TrainConfig
     foundation: FoundationRef | None
+    new_elements: NewElements | None = None
+    """None where the foundation knows all elements of the data."""

@@ -19,6 +19,8 @@ AXES: dict[str, str] = {
     "grouped": "split.grouped",
     "energy_reference": "train.energy_reference",
     "seed": "train.seed",
+    "new_elements": "new_elements.weights",
+    "new_element_energy": "new_elements.energy_reference",
 }
 """Axis name → the configuration key it sets; dotted keys may be axes as well."""
 

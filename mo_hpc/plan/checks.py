@@ -7,8 +7,7 @@ from typing import Any
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.schema import AxesConfig, EnergyReference
-from mo_hpc.core.task import FoundationRef, TaskSpec, TrainTask
-from mo_hpc.grid.axes import Cell
+from mo_hpc.core.task import FoundationRef, NewElements, TaskSpec, TrainTask
 from mo_hpc.plan.settings import CellSettings
 from mo_hpc.plan.splitting import PlannedSplit
 
@@ -17,9 +16,9 @@ def check_elements(
     settings: CellSettings,
     split: PlannedSplit,
     foundation: FoundationRef | None,
+    new_elements: NewElements | None,
     *,
-    stage: str,
-    cell: Cell,
+    place: str,
 ) -> None:
     """Checks that the foundation and the reference energies cover every element of a task.
 
@@ -27,10 +26,10 @@ def check_elements(
         UserError: If an element is unknown to the foundation, or no policy gives it a
             reference energy and the grid did not ask for E0 = 0.
     """
-    place = ", ".join([f"stage {stage}", *(f"{axis}={value}" for axis, value in cell.items())])
     wanted = {*split.summary.train_elements, *split.summary.test_elements}
     if foundation is not None:
-        _check_foundation_covers(wanted, foundation, place)
+        known = {*foundation.elements, *(new_elements.elements if new_elements else ())}
+        _check_foundation_covers(wanted - known, foundation, place)
     _check_reference_energies(wanted, settings, split, place)
 
 
@@ -87,15 +86,15 @@ def _check_distinct(specs: Sequence[TaskSpec]) -> None:
         )
 
 
-def _check_foundation_covers(wanted: set[str], foundation: FoundationRef, place: str) -> None:
-    unknown = sorted(wanted - set(foundation.elements))
+def _check_foundation_covers(unknown: set[str], foundation: FoundationRef, place: str) -> None:
     if unknown:
         raise UserError(
             f"The foundation {foundation.name or foundation.task_id} does not know "
-            f"{', '.join(unknown)}.",
+            f"{', '.join(sorted(unknown))}.",
             where=place,
             valid=foundation.elements,
-            remedy="Take a foundation that covers these elements, or leave their frames out.",
+            remedy="Take a foundation that covers these elements, leave their frames out, or give "
+            "them weights of known ones: new_elements.weights=proxy_group (docs/new-elements.md).",
         )
 
 

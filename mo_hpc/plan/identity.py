@@ -8,6 +8,7 @@ from typing import Any
 from mo_hpc.core.files import digest
 from mo_hpc.core.task import TASK_SCHEMA_VERSION
 from mo_hpc.grid.axes import Cell
+from mo_hpc.plan.new_elements import PlannedNewElements
 from mo_hpc.plan.settings import CellSettings
 
 _NOT_SCIENCE = {"preset", "adjust", "eval_batch_size", "checkpoint_interval_epochs"}
@@ -21,6 +22,7 @@ def task_identity(
     dataset_hash: str,
     split_digest: str,
     foundation: str | None,
+    new_elements: PlannedNewElements | None = None,
 ) -> str:
     """The digest of a task.
 
@@ -30,21 +32,32 @@ def task_identity(
         dataset_hash: Hash of the dataset it reads.
         split_digest: Hash of the frame ids of its split.
         foundation: What its foundation counts as; None where it takes none.
+        new_elements: Where it takes elements from that the foundation lacks.
     """
     train = _science_of_training(settings)
     model = settings.model.model_dump(mode="json", exclude={"name"})
-    return digest(
-        {
-            "schema_version": TASK_SCHEMA_VERSION,
-            "kind": kind,
-            "paradigm": settings.paradigm,
-            "dataset": dataset_hash,
-            "split": split_digest,
-            "train": train,
-            "model": model if settings.paradigm == "scratch" else None,
-            "foundation": foundation,
-        }
-    )
+    document = {
+        "schema_version": TASK_SCHEMA_VERSION,
+        "kind": kind,
+        "paradigm": settings.paradigm,
+        "dataset": dataset_hash,
+        "split": split_digest,
+        "train": train,
+        "model": model if settings.paradigm == "scratch" else None,
+        "foundation": foundation,
+    }
+    if new_elements is not None:
+        document["new_elements"] = _science_of_new_elements(new_elements)
+    return digest(document)
+
+
+def _science_of_new_elements(new_elements: PlannedNewElements) -> dict[str, Any]:
+    """What becomes of each new element, whichever rule chose it."""
+    spec, donor = new_elements.spec, new_elements.donor
+    kept = ("elements", "proxies", "energy_reference", "energy_reference_ev")
+    return spec.model_dump(mode="json", include=set(kept)) | {
+        "donor": donor.counts_as if donor else None
+    }
 
 
 def _science_of_training(settings: CellSettings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mo_hpc.core.files import digest
 from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.schema import RunConfig, StageConfig
 from mo_hpc.data.location import resolve_roots
-from mo_hpc.grid.axes import in_order, narrowed
+from mo_hpc.grid.axes import in_order, narrowed, needs
 from mo_hpc.plan.checks import check_effects
 from mo_hpc.plan.made_models import MadeModels
 from mo_hpc.plan.planning import PlannedTask, Planning, StagePlanner
@@ -97,10 +97,15 @@ def _wanted(planning: Planning, stages: Mapping[str, StageConfig]) -> tuple[Plan
 def _refounded(stages: Mapping[str, StageConfig], foundation: str) -> dict[str, StageConfig]:
     """The stages with the command line's foundation in place of their own.
 
+    It replaces what comes from outside; only where a grid makes all its foundations by itself
+    does it replace these.
+
     Raises:
         UserError: If no stage takes a foundation.
     """
-    takers = {name: stage for name, stage in stages.items() if stage.foundation}
+    every = {name: stage for name, stage in stages.items() if stage.foundation}
+    outer = {name: stage for name, stage in every.items() if not needs(stage)}
+    takers = outer or every
     if not takers:
         raise UserError("No stage of this grid takes a foundation.", where="foundation")
     changed = {

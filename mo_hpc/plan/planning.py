@@ -63,12 +63,15 @@ class Planning:
             self.foundations[name] = resolve_foundation(name, self.data_root, self.cache_root)
         return self.foundations[name]
 
-    def runtime(self, foundation_path: Path | None = None) -> Runtime:
+    def runtime(
+        self, foundation_path: Path | None = None, donor_path: Path | None = None
+    ) -> Runtime:
         """The places of a task on this machine."""
         return Runtime(
             data_root=str(self.data_root),
             cache_root=str(self.cache_root),
             foundation_path=str(foundation_path) if foundation_path else None,
+            donor_path=str(donor_path) if donor_path else None,
         )
 
 

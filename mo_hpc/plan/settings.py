@@ -13,6 +13,7 @@ from mo_hpc.core.execution import Resources
 from mo_hpc.core.schema import (
     Adjustment,
     ModelConfig,
+    NewElementsConfig,
     Paradigm,
     RunConfig,
     SplitConfig,
@@ -37,6 +38,7 @@ class CellSettings:
     train: TrainConfig
     model: ModelConfig
     foundation: str | None
+    new_elements: NewElementsConfig
     resources: Resources
 
 
@@ -71,6 +73,10 @@ class SettingsMerger:
             "split": {**self.config.split.model_dump(mode="json"), **stage.split},
             "train": {**self.config.train.model_dump(mode="json"), **stage.train},
             "model": {**model.model_dump(mode="json"), **stage.model},
+            "new_elements": {
+                **self.config.new_elements.model_dump(mode="json"),
+                **stage.new_elements,
+            },
             "resources": {**self.config.resources.model_dump(mode="json"), **stage.resources},
         }
         where = f"grid.stages.{stage_name}"
@@ -102,6 +108,9 @@ class SettingsMerger:
             model=validated(ModelConfig, sections["model"], where=f"{where}.model"),
             resources=validated(Resources, sections["resources"], where=f"{where}.resources"),
             foundation=foundation,
+            new_elements=validated(
+                NewElementsConfig, sections["new_elements"], where=f"{where}.new_elements"
+            ),
         )
 
     def section(self, model: type[AnyModel], name: str, stage_name: str) -> AnyModel:

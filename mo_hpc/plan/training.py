@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mo_hpc.plan.checks import check_elements
 from mo_hpc.plan.earlier_runs import PREFIX
 from mo_hpc.plan.identity import task_id, task_identity
 from mo_hpc.plan.made_models import MadeModel, makes_stand_in
+from mo_hpc.plan.new_elements import Donor, PlannedNewElements, plan_new_elements
 from mo_hpc.plan.planning import PlannedTask, Planning
 from mo_hpc.plan.settings import CellSettings
 from mo_hpc.plan.splitting import PlannedSplit, SplitMaker
@@ -107,14 +108,25 @@ class TrainingPlanner:
         index = self._index(dataset)
         split = self.splits.make(dataset, index, stage.subset, settings.split)
         foundation, path, maker = self._foundation(settings, cell)
-        check_elements(settings, split, foundation, stage=stage_name, cell=cell)
+        place = ", ".join([f"stage {stage_name}", *(f"{a}={value}" for a, value in cell.items())])
+        new = self._new_elements(
+            settings,
+            split,
+            foundation,
+            lambda: self._donor(settings, maker, cell),
+            host=dataset.host_element,
+            place=place,
+        )
+        check_elements(settings, split, foundation, new.spec if new else None, place=place)
         task_digest = task_identity(
             stage.kind,
             settings,
             dataset_hash=index.dataset_hash,
             split_digest=split.summary.digest,
             foundation=_made_of(foundation, maker),
+            new_elements=new,
         )
+        donor = new.donor if new else None
         spec = TrainTask(
             id=task_id(stage_name, cell, task_digest),
             digest=task_digest,
@@ -122,7 +134,7 @@ class TrainingPlanner:
             grid=self.planning.config.grid.name,
             stage=stage_name,
             axes=cell,
-            needs=(maker.spec.id,) if isinstance(maker, PlannedTraining) else (),
+            needs=tuple(dict.fromkeys((*_needed(maker), *(donor.needs if donor else ())))),
             paradigm=settings.paradigm,
             size=settings.size,
             dataset=DatasetRef(
@@ -132,8 +144,9 @@ class TrainingPlanner:
             model=settings.model if settings.paradigm == "scratch" else None,
             train=settings.train,
             foundation=foundation,
+            new_elements=new.spec if new else None,
             resources=settings.resources,
-            runtime=self.planning.runtime(path),
+            runtime=self.planning.runtime(path, donor.path if donor else None),
         )
         return PlannedTraining(spec, split, maker)
 
@@ -158,6 +171,12 @@ class TrainingPlanner:
                 where="foundation",
                 remedy="Add foundation=NAME, foundation=PATH or foundation=run:GRID.",
             )
+        return self._model(name, settings, cell)
+
+    def _model(
+        self, name: str, settings: CellSettings, cell: Cell
+    ) -> tuple[FoundationRef, Path | None, PlannedTraining | MadeModel | None]:
+        """A pretrained model by its name, its file, and what makes it, where the suite does."""
         if name.startswith("stage:"):
             maker = maker_of(self.planning, name.removeprefix("stage:"), cell)
             split = maker.spec.split
@@ -171,6 +190,40 @@ class TrainingPlanner:
             return made.reference, made.path, made
         resolved = self.planning.foundation(name)
         return resolved.reference, resolved.path, None
+
+    def _new_elements(
+        self,
+        settings: CellSettings,
+        split: PlannedSplit,
+        foundation: FoundationRef | None,
+        donor: Callable[[], Donor | None],
+        *,
+        host: str,
+        place: str,
+    ) -> PlannedNewElements | None:
+        """What the model takes for elements that the foundation lacks."""
+        if foundation is None:
+            return None
+        wanted = {*split.summary.train_elements, *split.summary.test_elements}
+        return plan_new_elements(settings, foundation, wanted, host, donor, place=place)
+
+    def _donor(
+        self, settings: CellSettings, maker: PlannedTraining | MadeModel | None, cell: Cell
+    ) -> Donor | None:
+        """The model that may know new elements: the named one, else what the foundation is of."""
+        name = settings.new_elements.foundation
+        if name is not None:
+            reference, path, made_by = self._model(name, settings, cell)
+            return Donor(reference, path, _made_of(reference, made_by), _needed(made_by))
+        origin = maker.spec.foundation if maker else None
+        if maker is None or origin is None:
+            return None
+        made_by = maker.maker if isinstance(maker, PlannedTraining) else None
+        if origin.task_id is not None and made_by is None:
+            # Made by another stage of an earlier run, which has its own name there.
+            return None
+        at = maker.spec.runtime.foundation_path
+        return Donor(origin, Path(at) if at else None, _made_of(origin, made_by), _needed(made_by))
 
     def _audited(
         self,
@@ -192,6 +245,11 @@ class TrainingPlanner:
             )
             self.audits[key] = split.summary.model_copy(update={"audit": audit})
         return self.audits[key]
+
+
+def _needed(maker: PlannedTraining | MadeModel | None) -> tuple[str, ...]:
+    """The task of this plan that makes a model, if one does."""
+    return (maker.spec.id,) if isinstance(maker, PlannedTraining) else ()
 
 
 def _takes_foundation(settings: CellSettings) -> bool:

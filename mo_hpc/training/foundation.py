@@ -58,6 +58,19 @@ def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
     return _accepted_file(reference, task)
 
 
+def donor_file(paths: TaskPaths, task: TrainTask) -> FoundationFile | None:
+    """The same of the model that knows the task's new elements; None where it takes none.
+
+    Raises:
+        UserError: If the file is not known, not accepted, or not made.
+    """
+    donor = task.new_elements.donor if task.new_elements else None
+    if donor is None:
+        return None
+    runtime = task.runtime.model_copy(update={"foundation_path": task.runtime.donor_path})
+    return foundation_file(paths, task.model_copy(update={"foundation": donor, "runtime": runtime}))
+
+
 def load_foundation(file: FoundationFile) -> torch.nn.Module:
     """Opens a checkpoint, on the CPU and in torch's default type.
 

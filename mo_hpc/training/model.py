@@ -97,7 +97,34 @@ def sliced_foundation(
         UserError: If the foundation lacks an element.
     """
     _require_elements(foundation, atomic_numbers)
-    energies_ev = stored_reference_energies(foundation)
+    return _loaded(foundation, atomic_numbers, atomic_numbers)
+
+
+def extended_model(model: torch.nn.Module, proxies: Mapping[int, int]) -> torch.nn.Module:
+    """The model with further elements, each with weights and reference energy of a known one.
+
+    Args:
+        model: The model; all its elements stay, and what it predicts for them.
+        proxies: Atomic number of each new element → that of the element it takes after.
+    """
+    numbers = sorted([*model_elements(model), *proxies])
+    return _loaded(model, numbers, [proxies.get(number, number) for number in numbers])
+
+
+def _loaded(
+    foundation: torch.nn.Module, atomic_numbers: Sequence[int], rows: Sequence[int]
+) -> torch.nn.Module:
+    """A model of some elements, each with the weights that a foundation has for its row.
+
+    Where a row is not the element's own, the number of elements must differ from the
+    foundation's: MACE copies all weights of equal shape in the foundation's order.
+    """
+    assert list(rows) == list(atomic_numbers) or len(rows) != len(model_elements(foundation))
+    stored_ev = stored_reference_energies(foundation)
+    energies_ev = {
+        chemical_symbols[number]: stored_ev[chemical_symbols[row]]
+        for number, row in zip(atomic_numbers, rows, strict=True)
+    }
     settings: dict[str, Any] = extract_config_mace_model(foundation)
     settings |= {
         "atomic_energies": _row(atomic_numbers, energies_ev),
@@ -110,7 +137,7 @@ def sliced_foundation(
     model = load_foundations_elements(
         modules.ScaleShiftMACE(**settings),
         foundation,
-        AtomicNumberTable(list(atomic_numbers)),
+        AtomicNumberTable(list(rows)),
         load_readout=True,
         max_L=settings["hidden_irreps"].lmax,
         default_dtype=torch.get_default_dtype(),

@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from mo_hpc.core.files import sha256_file
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.record import EnergyReferences, TrainingSummary, TrainRecord
-from mo_hpc.core.task import FoundationRef, TrainTask
+from mo_hpc.core.task import FoundationRef, NewElements, TrainTask
 from mo_hpc.metrics.evaluate import evaluate_predictions
 from mo_hpc.metrics.predictions import Predictions
 from mo_hpc.training.assembly import Assembled, assemble, cutoff_ang
@@ -18,10 +20,16 @@ from mo_hpc.training.checkpoint import save_model
 from mo_hpc.training.distributed import Communicator, communicator_for
 from mo_hpc.training.evaluate import Part, predict
 from mo_hpc.training.fit import fit
-from mo_hpc.training.foundation import FoundationFile, foundation_file, load_foundation
+from mo_hpc.training.foundation import (
+    FoundationFile,
+    donor_file,
+    foundation_file,
+    load_foundation,
+)
 from mo_hpc.training.graphs import batches_of
 from mo_hpc.training.inputs import TaskData, read_frames, task_data
 from mo_hpc.training.model import count_parameters
+from mo_hpc.training.new_elements import with_named_sources, with_new_elements
 from mo_hpc.training.reproducible import reproducible
 from mo_hpc.training.signals import StopFlag
 from mo_hpc.training.state import TrainingState
@@ -76,6 +84,7 @@ class _Result:
 
     references: EnergyReferences
     foundation: FoundationRef | None
+    new_elements: NewElements | None
     training: TrainingSummary | None
     n_parameters: int
     n_trainable_parameters: int
@@ -95,7 +104,8 @@ class _Worker:
     def run(self) -> _Result | None:
         """Runs all stages; None on ranks other than 0."""
         task, file = self.task, self._foundation_file()
-        foundation = load_foundation(file) if file else None
+        donor = donor_file(self.paths, task)
+        foundation = self._foundation(file, donor) if file else None
         data = task_data(
             read_frames(self.paths, task),
             cutoff_ang(task.paradigm, task.model, foundation),
@@ -115,8 +125,9 @@ class _Worker:
         if trains:
             save_model(self.paths.model, model)
         return _Result(
-            start.references,
+            self._named(start.references),
             _opened(task.foundation, file),
+            _with_opened_donor(task.new_elements, donor),
             training,
             count_parameters(model),
             count_parameters(model, trainable=True) if trains else 0,
@@ -128,6 +139,18 @@ class _Worker:
         if self.task.paradigm == "scratch" and not (policy_needs_one and self.task.foundation):
             return None
         return foundation_file(self.paths, self.task)
+
+    def _foundation(self, file: FoundationFile, donor: FoundationFile | None) -> torch.nn.Module:
+        """The pretrained model, with the elements that it lacks and the task gives it."""
+        foundation = load_foundation(file)
+        new = self.task.new_elements
+        if new is None:
+            return foundation
+        return with_new_elements(foundation, new, load_foundation(donor) if donor else None)
+
+    def _named(self, references: EnergyReferences) -> EnergyReferences:
+        new = self.task.new_elements
+        return with_named_sources(references, new) if new else references
 
     def _train(self, start: Assembled, data: TaskData) -> TrainingSummary:
         state = fit(
@@ -157,6 +180,14 @@ def _opened(planned: FoundationRef | None, file: FoundationFile | None) -> Found
     if planned is None or file is None:
         return planned
     return planned.model_copy(update={"sha256": file.sha256, "n_parameters": file.n_parameters})
+
+
+def _with_opened_donor(
+    planned: NewElements | None, file: FoundationFile | None
+) -> NewElements | None:
+    if planned is None:
+        return None
+    return planned.model_copy(update={"donor": _opened(planned.donor, file)})
 
 
 def _summary(state: TrainingState, first_rate: float, world_size: int) -> TrainingSummary:
@@ -207,6 +238,7 @@ def _record(
         synthetic=task.dataset.config.synthetic,
         split=task.split,
         foundation=result.foundation,
+        new_elements=result.new_elements,
         seed=task.train.seed,
         energy_references=result.references,
         training=result.training,
