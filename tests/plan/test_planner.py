@@ -238,15 +238,6 @@ def test_lodo_full_on_the_replica_is_table_2(cache_root: Path, shared_data_root:
     assert set(found.to_stage) == {"mace_mp_0_medium"}
 
 
-@pytest.mark.parametrize(("grid", "n_tasks"), [("iid_eq", 90), ("iid_noneq", 15)])
-def test_table_1_grids_have_their_size(
-    cache_root: Path, shared_data_root: Path, grid: str, n_tasks: int
-) -> None:
-    dataset = {"iid_eq": "mo420_replica", "iid_noneq": "mo6970_replica"}[grid]
-    found = plan(cache_root, f"grid={grid}", f"dataset={dataset}", f"data_root={shared_data_root}")
-    assert len(found.tasks) == n_tasks
-
-
 def test_specs_survive_json(cache_root: Path) -> None:
     for task in plan(cache_root, "grid=nightly").tasks:
         document = json.loads(json.dumps(task.spec.model_dump(mode="json")))
