@@ -21,6 +21,7 @@ from mo_hpc.analysis.lodo_bars import lodo_bars
 from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
 from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import NONE, RunRecords
+from mo_hpc.analysis.representative_figures import representative_figures
 from mo_hpc.analysis.settings import (
     LODO,
     SHOTS,
@@ -48,6 +49,7 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
         *_lodo_figures(records, results[results["protocol"].isin(LODO)], settings),
         # One of them for each number of shots would say less than their curve.
         *_force_figures(records, results[results["protocol"] != "few_shot"], settings),
+        *representative_figures(records, results[results["protocol"] == "iid"], settings),
         *_few_shot_figures(records, results[results["protocol"] == "few_shot"], settings),
         *_committee_figures(records, results, settings),
         *_curve_figures(records, frame[frame["paradigm"] != "zero_shot"], settings),
