@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from mo_hpc.core.task import LeakageAudit, SplitSummary, TaskSpec, TrainTask
+from mo_hpc.core.task import FoundationRef, LeakageAudit, SplitSummary, TaskSpec, TrainTask
 from mo_hpc.plan.planner import Plan
 
 _MOST_TASKS = 60
@@ -22,7 +22,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     trainings = [spec for spec in specs if isinstance(spec, TrainTask)]
     if trainings:
         console.print(_split_table(trainings))
-        for line in audit_lines(trainings):
+        for line in [*audit_lines(trainings), *foundation_lines(trainings)]:
             console.print(line)
     for line in size_lines(specs):
         console.print(line)
@@ -136,6 +136,30 @@ def audit_lines(specs: Iterable[TrainTask]) -> list[str]:
     if known:
         lines.append(f"Training frames that hold the tested element: {known}.")
     return lines
+
+
+def foundation_lines(specs: Iterable[TrainTask]) -> list[str]:
+    """The foundations of a plan, and how often the tested element is known to them."""
+    tasks = [spec for spec in specs if spec.foundation is not None]
+    found = dict.fromkeys(_foundation(spec.foundation) for spec in tasks if spec.foundation)
+    known = [spec.split.audit.held_out_element_in_foundation for spec in tasks]
+    asked = sum(answer is not None for answer in known)
+    lines = list(found)
+    if asked:
+        lines.append(
+            f"The foundation's training frames hold the tested element in {sum(map(bool, known))} "
+            f"of {asked} tasks."
+        )
+    return lines
+
+
+def _foundation(foundation: FoundationRef) -> str:
+    name = foundation.task_id or foundation.name
+    made_by = f" ({foundation.run_task_id})" if foundation.run_task_id else ""
+    size = f", {foundation.n_parameters:,} parameters" if foundation.n_parameters else ""
+    sha256 = f", sha256 {foundation.sha256[:12]}" if foundation.sha256 else ""
+    kind = ": a stand-in, trained within this suite" if foundation.is_stand_in else ""
+    return f"Foundation {name}{made_by}{size}{sha256}{kind}."
 
 
 def _leaks(audit: LeakageAudit) -> int:

@@ -19,6 +19,7 @@ from mo_hpc.core.task import TrainTask
 from mo_hpc.plan.earlier_runs import RunWords, earlier_run
 from mo_hpc.plan.manifest import run_folder, write_run
 from mo_hpc.plan.planner import Plan, make_plan
+from mo_hpc.plan.show import foundation_lines
 
 PRETRAIN = ("grid=pretrain", "dataset=demo", "train=demo", "axes.size=[tiny]")
 HOMOGENEOUS = (*PRETRAIN, "grid.stages.pretrain.subset=homogeneous")
@@ -115,6 +116,12 @@ def test_the_newest_complete_run_is_taken_and_named(
     (task_id,) = [folder.folder.name for folder in old.task_folders()]
     assert {task.spec.stage for task in plan.tasks} == {"transfer"}
     assert not plan.to_stage
+    (line, known) = foundation_lines(transfers(plan))
+    assert line == (
+        f"Foundation run:pretrain/{old.folder.name} ({task_id}), 7 parameters, sha256 "
+        f"{hashlib.sha256(MODEL).hexdigest()[:12]}: a stand-in, trained within this suite."
+    )
+    assert known == "The foundation's training frames hold the tested element in 6 of 6 tasks."
     for spec in transfers(plan):
         assert spec.foundation is not None
         assert spec.foundation.name == f"run:pretrain/{old.folder.name}"
