@@ -36,6 +36,11 @@ COMMANDS = {
     "collect": Command(
         "Makes tables, figures and a report.", "grid=demo --partial", "mo_hpc.collect"
     ),
+    "difficulty": Command(
+        "Ranks unseen dopants by what is known of them beforehand.",
+        "elements=[Al,Zn]",
+        "mo_hpc.difficulty",
+    ),
     "export": Command(
         "Makes a calculator, LAMMPS forms and a model card.",
         "grid=demo lodo_relaxed-W-fine_tune-foundation",

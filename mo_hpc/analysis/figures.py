@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from mo_hpc.analysis.calibration_curves import calibration_curves
 from mo_hpc.analysis.committees import committee_tasks, read_committees
+from mo_hpc.analysis.difficulty_plot import difficulty_plot
+from mo_hpc.analysis.difficulty_tables import measured_difficulty, with_enough_elements
 from mo_hpc.analysis.few_shot import thresholds_of
 from mo_hpc.analysis.few_shot_curves import few_shot_curves
 from mo_hpc.analysis.figure_files import FigureFile, Study, figure_caption, named_by
@@ -57,9 +59,10 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
 
 
 def drawn_from(records: RunRecords, figures: Sequence[FigureFile]) -> dict[str, str]:
-    """Hashes of all that figures depend on: what tasks left, and the code that draws."""
-    code = sorted(Path(__file__).parent.glob("*.py"))
-    found = {path.name: sha256_file(path) for path in code}
+    """Hashes of all that figures depend on: what tasks left, the code that draws, literature."""
+    here = Path(__file__).parent
+    parts = sorted([*here.glob("*.py"), *here.glob("reference/*.csv")])
+    found = {path.name: sha256_file(path) for path in parts}
     found["thresholds"] = records.manifest.thresholds.model_dump_json()
     rows = pd.util.hash_pandas_object(records.frame, index=False)
     found["tasks"] = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
@@ -74,7 +77,7 @@ def drawn_from(records: RunRecords, figures: Sequence[FigureFile]) -> dict[str, 
 def _lodo_figures(
     records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
 ) -> Iterator[FigureFile]:
-    """Bars and energy parity for each combination of settings."""
+    """Bars, energy parity and expected difficulty for each combination of settings."""
     naming = varying(frame, settings) or ["paradigm"]
     energies = "Energies of held-out elements, errors in meV/atom"
     for values, tasks in groups(frame, settings):
@@ -82,6 +85,10 @@ def _lodo_figures(
         bars = "Errors by held-out element"
         yield from study.figure("lodo_bars", bars, lodo_bars, one_by_one=False)
         yield from study.figure("energy_parity", energies, partial(_draw_energies, records))
+        if len(with_enough_elements(tasks)):
+            text = "Errors of held-out elements against their expected difficulty"
+            draw = partial(_draw_difficulty, records)
+            yield from study.figure("difficulty", text, draw, one_by_one=False)
 
 
 def _force_figures(
@@ -165,6 +172,15 @@ def _draw_forces(records: RunRecords, frame: pd.DataFrame) -> Figure:
 
 def _draw_energies(records: RunRecords, frame: pd.DataFrame) -> Figure:
     return energy_parity(_folds(records, frame))
+
+
+def _draw_difficulty(records: RunRecords, frame: pd.DataFrame) -> Figure:
+    return difficulty_plot(
+        {
+            str(values["protocol"]): measured_difficulty(records, tasks)
+            for values, tasks in groups(with_enough_elements(frame), ["protocol"])
+        }
+    )
 
 
 def _draw_curves(records: RunRecords, frame: pd.DataFrame) -> Figure:

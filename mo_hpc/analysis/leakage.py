@@ -25,6 +25,9 @@ def audit_columns(audit: LeakageAudit) -> dict[str, Any]:
     )
     return {
         "n_leakage_findings": sum(bool(number) for number in leaks),
+        "n_duplicates": audit.n_duplicates,
+        "n_near_duplicates": audit.n_near_duplicates,
+        "n_shared_groups": audit.n_shared_groups,
         "n_seen_by_foundation": audit.n_seen_by_foundation,
         "held_out_element_in_foundation": audit.held_out_element_in_foundation,
     }

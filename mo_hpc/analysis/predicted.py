@@ -16,14 +16,20 @@ def test_predictions(records: RunRecords, frame: pd.DataFrame) -> list[Predictio
     Raises:
         UserError: If a file is missing or its hash is not that of the record.
     """
-    found = []
-    for task_id in frame["task_id"]:
-        path = records.run.task(task_id).predictions
-        if not path.is_file() or sha256_file(path) != records.records[task_id].predictions_sha256:
-            raise UserError(
-                "The predictions are not the file that the task's record was made from.",
-                where=str(path),
-                remedy="Remove the task's metrics.json and launch again; the task is redone.",
-            )
-        found.append(Predictions.load(path).only("test"))
-    return found
+    return [predictions_of(records, task_id).only("test") for task_id in frame["task_id"]]
+
+
+def predictions_of(records: RunRecords, task_id: str) -> Predictions:
+    """All predictions of a task that is done.
+
+    Raises:
+        UserError: If the file is missing or its hash is not that of the record.
+    """
+    path = records.run.task(task_id).predictions
+    if not path.is_file() or sha256_file(path) != records.records[task_id].predictions_sha256:
+        raise UserError(
+            "The predictions are not the file that the task's record was made from.",
+            where=str(path),
+            remedy="Remove the task's metrics.json and launch again; the task is redone.",
+        )
+    return Predictions.load(path)

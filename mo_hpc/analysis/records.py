@@ -197,6 +197,7 @@ def _settings(task: TrainTask) -> dict[str, Any]:
 
 def _labels(task: TrainTask) -> dict[str, Any]:
     return {
+        "host_element": task.dataset.config.host_element,
         "labels": task.dataset.config.labels,
         "synthetic": task.dataset.config.synthetic,
         "stand_in": task.foundation.is_stand_in if task.foundation else False,

@@ -123,6 +123,11 @@ def table2_value(element: str, protocol: str, metric: str) -> float | None:
     return None if chosen.empty else float(cast("float", chosen[column].iloc[0]))
 
 
+def table2_elements() -> list[str]:
+    """The held-out elements of the paper's Table 2."""
+    return [str(element) for element in _read("table2")["element"]]
+
+
 def stated_range(paradigm: str) -> tuple[float, float]:
     """The range of energy MAE ratios to fine-tuning that the paper's text states.
 

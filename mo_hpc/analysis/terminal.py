@@ -13,6 +13,8 @@ from rich.table import Table as RichTable
 
 from mo_hpc.analysis.aggregate import SUFFIXES
 from mo_hpc.analysis.beside_paper import PAPER_NOTES
+from mo_hpc.analysis.difficulty_tables import TESTS
+from mo_hpc.analysis.difficulty_terminal import rank_test_rows, relation_rows
 from mo_hpc.analysis.error_columns import short_title
 from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.lodo_tables import TABLE2
@@ -43,6 +45,7 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         "few_shot": _iid_rows,
         "few_shot_thresholds": _narrower_rows,
         "committee": _narrower_rows,
+        TESTS: rank_test_rows,
     }
     for table in tables:
         if table.name in shown_tables:
@@ -72,6 +75,16 @@ def _print_meaning(console: Console, records: RunRecords) -> None:
     )
     for line in origin(records.frame[~records.frame["is_foundation"]]):
         console.print(line, markup=False)
+
+
+def print_expectation(expected: Table, ranks: Table, relations: Table) -> None:
+    """Prints what is expected of dopants, and what the paper's errors say of it."""
+    console = Console(width=_WIDTH, highlight=False)
+    _print(console, expected, [expected.titles, *expected.cells()])
+    _print(console, ranks, rank_test_rows(ranks))
+    _print(console, relations, relation_rows(relations))
+    for note in dict.fromkeys((*expected.notes, *ranks.notes, *relations.notes)):
+        console.print(f"\n{note}", markup=False)
 
 
 def _print_beside_paper(console: Console, table: Table) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mo_hpc.metrics.correlations import average_ranks
 from mo_hpc.metrics.energies import MEV_PER_EV, root_mean_square
 from mo_hpc.metrics.predictions import Predictions
 
@@ -46,7 +47,7 @@ class Uncertainty:
         Spreads within the floor are equal to each other: their order is that of rounding.
         """
         told = np.where(self.spread > self.floor, self.spread, 0.0)
-        ranks = [_average_ranks(values) for values in (told, self.error)]
+        ranks = [average_ranks(values) for values in (told, self.error)]
         if any(np.unique(each).size <= 1 for each in ranks):
             return None
         return float(np.asarray(np.corrcoef(ranks))[0, 1])
@@ -166,13 +167,6 @@ def _forces_mev_per_ang(
 def _rounding(predicted: NDArray[np.float64]) -> float:
     """The spread that rounding alone can make, in the unit of the predictions."""
     return ROUNDING * float(np.abs(predicted).max(initial=0.0))
-
-
-def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, equal values sharing the mean of theirs, shape (n,)."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
 
 
 def _require_same_frames(members: Sequence[Predictions]) -> None:

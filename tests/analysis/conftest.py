@@ -229,7 +229,7 @@ def _predictions(task: TrainTask) -> Predictions:
     held_out = axes.get("element")
     strict = axes.get("protocol") == "lodo_strict"
     numbers, host, energies, n_atoms, part = [], [], [], [], []
-    levels = {"Mo": -10.9, "Cr": -9.5, "Nb": -10.1, "W": -13.0}
+    levels = {"Mo": -10.9, "Cr": -9.5, "Nb": -10.1, "W": -13.0, "Ta": -11.8, "V": -9.1}
     for number in range(42):
         is_test = number < 18
         dopants = ([held_out] if held_out and is_test else []) + list(
