@@ -101,6 +101,25 @@ def test_every_record_says_where_it_comes_from(workplace: Path) -> None:
             assert record["foundation"]["is_stand_in"] is True
 
 
+def test_a_model_of_an_earlier_run_predicts_there_what_it_did_here(workplace: Path) -> None:
+    earlier = json.loads((workplace / "first.json").read_text())
+    maker = earlier["tasks"][0]["id"]
+    words = ["axes.paradigm=[zero_shot]", "axes.protocol=[iid]", "executor=inline", "--json"]
+    name = f"run:nightly/{Path(earlier['run_dir']).name}/{maker}"
+    done = run("grid=demo", f"foundation={name}", *words, cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    records = []
+    for document in (earlier, json.loads(done.stdout)):
+        (task,) = [task["id"] for task in document["tasks"] if "iid-zero_shot" in task["id"]]
+        folder = workplace / document["run_dir"] / "tasks" / task
+        records.append(json.loads((folder / "metrics.json").read_text()))
+    assert records[0]["metrics"] == records[1]["metrics"]
+    assert records[0]["split"] == records[1]["split"]
+    assert records[1]["foundation"]["name"] == name.rpartition("/")[0]
+    assert records[1]["foundation"]["run_task_id"] == maker
+    assert records[0]["foundation"]["sha256"] == records[1]["foundation"]["sha256"]
+
+
 BAD = {
     "grid=demoo": "grid",
     "grid=demo dataset=mo420": "mo420",

@@ -182,6 +182,23 @@ def test_a_foundation_by_path_must_be_accepted(make_task, pretrained, known, mon
             _run(paths, task.model_copy(update={"runtime": runtime}))
 
 
+def test_a_model_of_an_earlier_run_is_opened_by_its_hash_alone(make_task, pretrained):
+    trained_paths, trained = pretrained
+    reference = _needs_pretrained(
+        task_id=None,
+        name="run:toy/0123",
+        run_task_id="pretrain",
+        sha256=trained.model_sha256,
+        n_parameters=trained.n_parameters,
+    )
+    words = {"foundation": reference, "foundation_path": trained_paths.model}
+    paths, task = make_task("taken", paradigm="zero_shot", **words)
+    assert _run(paths, task).foundation.sha256 == trained.model_sha256
+    trained_paths.model.write_bytes(trained_paths.model.read_bytes() + b"x")
+    with pytest.raises(UserError, match="was not opened"):
+        _run(paths, task)
+
+
 def test_another_number_of_parameters_is_refused(make_task, pretrained):
     paths, record = pretrained
     write_record(paths, record.model_copy(update={"n_parameters": 7}))
@@ -262,6 +279,22 @@ def test_the_saved_weights_are_the_averaged_ones(make_task):
     raw = load_checkpoint(paths.checkpoint_last)["model"]
     assert all(torch.equal(one, other) for one, other in zip(saved, averaged, strict=True))
     assert not torch.equal(saved[0], next(iter(raw.values())))
+
+
+def test_the_cosine_scheduler_ends_at_zero_and_survives_a_stop(make_task):
+    paths, task = make_task(
+        "cosine",
+        learning_rate=1e-3,
+        scheduler={"kind": "cosine"},
+        eval_interval_epochs=2,
+        max_epochs=8,
+    )
+    _run(paths, task)
+    rates = [line["learning_rate"] for line in read_lines(paths.progress)]
+    fell = [1e-3 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)]
+    assert rates == pytest.approx([rate for rate in fell for _ in range(2)])
+    kept = load_checkpoint(paths.checkpoint_last)["scheduler"]
+    assert (kept["T_max"], kept["last_epoch"]) == (4, 4)
 
 
 def test_the_plateau_scheduler_counts_validations(make_task):
