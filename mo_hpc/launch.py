@@ -54,8 +54,8 @@ often used keys:
                                 where tasks run
   site=NAME                     the cluster's settings (configs/site)
   axes.AXIS=[a,b]               narrow or add an axis: element, paradigm, size,
-                                protocol, shots, energy_reference, repeat,
-                                seed, grouped
+                                protocol, shots, selection, energy_reference,
+                                repeat, seed, grouped
   foundation=NAME|PATH|run:GRID the pretrained model; of an earlier run of yours
   data_root=DIR  runs_root=DIR  where datasets and runs lie
   retry=failed|none             run every failed task again, or none

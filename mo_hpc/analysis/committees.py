@@ -13,9 +13,9 @@ from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import FOLD, SHOTS, described, groups, shown, title, varying
 from mo_hpc.analysis.table import Column, Table
+from mo_hpc.core.schema import FEWEST_MEMBERS
 from mo_hpc.metrics.committee import (
     AT_REST_MEV_PER_ANG,
-    FEWEST_MEMBERS,
     ROUNDING,
     Uncertainty,
     calibration,

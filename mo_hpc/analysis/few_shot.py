@@ -10,7 +10,8 @@ import pandas as pd
 from mo_hpc.analysis.aggregate import counts, mean_and_std, span
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, notes
 from mo_hpc.analysis.records import RunRecords
-from mo_hpc.analysis.settings import AVERAGED, SHOTS, groups, shown, title, varying
+from mo_hpc.analysis.selections import MEANING, selection_settings, with_start
+from mo_hpc.analysis.settings import AVERAGED, SELECTION, SHOTS, groups, shown, title, varying
 from mo_hpc.analysis.table import Column, Table
 from mo_hpc.metrics.few_shot import mean_curve, shots_needed
 
@@ -31,10 +32,9 @@ _CROSSING = (
     "choice by itself."
 )
 _CHOICES = (
-    "Mean ± sample standard deviation over n tasks, each with another random choice of the N "
-    "structures (a structure is a whole trajectory where splits are grouped) or another seed; "
-    "frames: test frames of each, the same for every N of one choice; shot frames: training "
-    "frames that hold the element."
+    "Mean ± sample standard deviation over n tasks, each with {another} (a structure is a whole "
+    "trajectory where splits are grouped) or another seed; frames: test frames of each, the same "
+    "for every N of one choice; shot frames: training frames that hold the element."
 )
 
 
@@ -48,7 +48,10 @@ def few_shot_tables(
         frame: Its few-shot tasks, one row each.
         settings: Settings that tell studies apart.
     """
-    naming = [name for name in settings if name in ("paradigm", *varying(frame, settings))]
+    settings = selection_settings(frame, settings)
+    frame = with_start(frame, settings)
+    always = ("paradigm", SELECTION)
+    naming = [name for name in settings if name in (*always, *varying(frame, settings))]
     leading = tuple(Column(name, title(name)) for name in naming)
     yield _curve_table(records, frame, settings, leading)
     trained = frame[frame["paradigm"] != "zero_shot"]
@@ -87,9 +90,15 @@ def _curve_table(
             *(Column(metric, heading, 2, with_std=True) for metric, heading in _ERRORS.items()),
         ),
         rows=tuple(rows),
-        notes=notes(records, frame, _CHOICES),
+        notes=notes(records, frame.drop_duplicates("task_id"), _choices(settings)),
         rules=frozenset(rules),
     )
+
+
+def _choices(settings: list[str]) -> str:
+    if SELECTION not in settings:
+        return _CHOICES.format(another="another random choice of the N structures")
+    return f"{_CHOICES.format(another='another set of structures to choose from')} {MEANING}"
 
 
 def _trained_on(tasks: pd.DataFrame) -> dict[str, Any]:
@@ -126,7 +135,7 @@ def _threshold_table(
             Column("largest_shots", "largest N"),
         ),
         rows=tuple(rows),
-        notes=(_CROSSING, *missing_cells(records, frame)),
+        notes=(_CROSSING, *missing_cells(records, frame.drop_duplicates("task_id"))),
     )
 
 

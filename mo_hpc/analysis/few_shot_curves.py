@@ -10,8 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from mo_hpc.analysis.settings import SHOTS
-from mo_hpc.analysis.style import ELEMENT_COLOURS, SINGLE_COLUMN_IN, logarithmic
+from mo_hpc.analysis.settings import SELECTION, SHOTS, ordered
+from mo_hpc.analysis.style import (
+    ELEMENT_COLOURS,
+    SELECTION_COLOURS,
+    SINGLE_COLUMN_IN,
+    logarithmic,
+)
 
 _PANELS = (
     ("energy_mae_mev_per_atom", "energy MAE\n(meV/atom)"),
@@ -38,20 +43,71 @@ def few_shot_curves(
     figure = Figure(figsize=(SINGLE_COLUMN_IN, 5.2))
     panels = figure.subplots(len(_PANELS), 1, sharex=True)
     for axes, (metric, label) in zip(panels, _PANELS, strict=True):
-        axes.grid(linewidth=0.3, color="0.9")
         for element, colour in colours.items():
             _draw(axes, trained[trained["element"] == element], metric, colour)
             _level(axes, zero_shot[zero_shot["element"] == element], metric, colour)
-        if metric in thresholds:
-            axes.axhline(thresholds[metric], color="0.3", linewidth=0.8, linestyle=":")
         axes.set_ylabel(label)
-        logarithmic(axes)
+        _finish(axes, metric, thresholds)
+    _number_structures(panels[-1], trained)
+    _explain(figure, colours, zero_shot, thresholds, most=len(elements) + 2)
+    return figure
+
+
+def few_shot_selections(
+    trained: pd.DataFrame, zero_shot: pd.DataFrame, thresholds: Mapping[str, float]
+) -> Figure:
+    """A column of panels for each element, one line for each way to choose its structures.
+
+    Args:
+        trained: As for `few_shot_curves`; shading reaches from the best to the worst task.
+        zero_shot: The same foundation untrained, drawn as a dashed level.
+        thresholds: Metric → level drawn across its panel.
+    """
+    elements = sorted(trained["element"].unique())
+    colours = {name: SELECTION_COLOURS[name] for name in ordered(list(trained[SELECTION]))}
+    width = 1.0 + (SINGLE_COLUMN_IN - 1.0) * len(elements)
+    figure = Figure(figsize=(width, 5.2))
+    grid = figure.subplots(len(_PANELS), len(elements), sharex=True, sharey="row", squeeze=False)
+    for row, (metric, label) in zip(grid, _PANELS, strict=True):
+        for axes, element in zip(row, elements, strict=True):
+            rows = trained[trained["element"] == element]
+            for selection, colour in colours.items():
+                _draw(axes, rows[rows[SELECTION] == selection], metric, colour)
+                _shade(axes, rows[rows[SELECTION] == selection], metric, colour)
+            _level(axes, zero_shot[zero_shot["element"] == element], metric, "0.3")
+            _finish(axes, metric, thresholds)
+        row[0].set_ylabel(label)
+    for top, bottom, element in zip(grid[0], grid[-1], elements, strict=True):
+        top.set_title(element)
+        _number_structures(bottom, trained)
+    _explain(figure, colours, zero_shot, thresholds, most=len(_PANELS))
+    return figure
+
+
+def _finish(axes: Axes, metric: str, thresholds: Mapping[str, float]) -> None:
+    axes.grid(linewidth=0.3, color="0.9")
+    if metric in thresholds:
+        axes.axhline(thresholds[metric], color="0.3", linewidth=0.8, linestyle=":")
+    logarithmic(axes)
+
+
+def _number_structures(axes: Axes, trained: pd.DataFrame) -> None:
     numbers = sorted({int(shots) for shots in trained[SHOTS]})
-    panels[-1].set_xscale("symlog", linthresh=1, linscale=0.5)
-    panels[-1].set_xticks(numbers, [str(shots) for shots in numbers])
-    panels[-1].xaxis.set_minor_locator(NullLocator())
-    panels[-1].set_xlim(-0.3, 1.4 * max([1, *numbers]))
-    panels[-1].set_xlabel("structures of the element in training")
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    axes.set_xticks(numbers, [str(shots) for shots in numbers])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(-0.3, 1.4 * max([1, *numbers]))
+    axes.set_xlabel("structures of the element in training")
+
+
+def _explain(
+    figure: Figure,
+    colours: Mapping[str, str],
+    zero_shot: pd.DataFrame,
+    thresholds: Mapping[str, float],
+    *,
+    most: int,
+) -> None:
     handles = [
         Line2D([], [], marker="o", markersize=3, color=c, label=e) for e, c in colours.items()
     ]
@@ -59,8 +115,15 @@ def few_shot_curves(
         handles.append(Line2D([], [], color="0.3", linestyle="--", label="zero-shot"))
     if thresholds:
         handles.append(Line2D([], [], color="0.3", linestyle=":", label="threshold"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    return figure
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), most))
+
+
+def _shade(axes: Axes, rows: pd.DataFrame, metric: str, colour: str) -> None:
+    values = pd.to_numeric(rows[metric]).groupby(rows[SHOTS].astype(int))
+    low, high = values.min(), values.max()
+    axes.fill_between(
+        low.index.to_numpy(), low.to_numpy(), high.to_numpy(), color=colour, alpha=0.12, linewidth=0
+    )
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, metric: str, colour: str) -> None:

@@ -16,7 +16,7 @@ from mo_hpc.analysis.committees import committee_tasks, read_committees
 from mo_hpc.analysis.difficulty_plot import difficulty_plot
 from mo_hpc.analysis.difficulty_tables import measured_difficulty, with_enough_elements
 from mo_hpc.analysis.few_shot import thresholds_of
-from mo_hpc.analysis.few_shot_curves import few_shot_curves
+from mo_hpc.analysis.few_shot_curves import few_shot_curves, few_shot_selections
 from mo_hpc.analysis.figure_files import FigureFile, Study, figure_caption, named_by
 from mo_hpc.analysis.learning_curves import Curve, learning_curves
 from mo_hpc.analysis.lodo_bars import lodo_bars
@@ -24,8 +24,10 @@ from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
 from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.representative_figures import representative_figures
+from mo_hpc.analysis.selections import selection_settings, with_start
 from mo_hpc.analysis.settings import (
     LODO,
+    SELECTION,
     SHOTS,
     groups,
     ordered,
@@ -112,13 +114,17 @@ def _few_shot_figures(
     """One figure for each combination of settings, beside the untrained foundation if any."""
     untrained = frame[(frame["paradigm"] == "zero_shot") & (frame["state"] == "done")]
     trained = frame[frame["paradigm"] != "zero_shot"]
-    shared = [name for name in settings if name not in _ROWS_OF_FORCES]
-    naming = varying(trained, settings) or ["paradigm"]
+    settings = selection_settings(trained, settings)
+    trained = with_start(trained, settings)
+    across = [name for name in settings if name != SELECTION]
+    shared = [name for name in across if name not in _ROWS_OF_FORCES]
+    naming = varying(trained, across) or ["paradigm"]
     thresholds = thresholds_of(records)
     text = "Errors on a new element against its structures in training"
-    for values, tasks in groups(trained, settings):
+    for values, tasks in groups(trained, across):
         alike = (untrained[shared] == pd.Series(values)[shared]).all(axis=1)
-        draw = partial(few_shot_curves, zero_shot=untrained[alike], thresholds=thresholds)
+        curves = few_shot_selections if SELECTION in settings else few_shot_curves
+        draw = partial(curves, zero_shot=untrained[alike], thresholds=thresholds)
         study = Study(records, tasks, values, naming)
         yield from study.figure("few_shot", text, draw, one_by_one=False)
 

@@ -172,6 +172,12 @@ def _is_of_earlier_foundation(record: TrainRecord, records: Mapping[str, TrainRe
     return None not in hashes and len(hashes) > 1
 
 
+def _selects(task: TrainTask) -> bool:
+    """Whether some structures of a new element were taken and others left."""
+    split = task.split.config
+    return split.protocol == "few_shot" and split.shots > 0 and task.paradigm != "zero_shot"
+
+
 def _settings(task: TrainTask) -> dict[str, Any]:
     """What tells a task from the others, with a value for every axis."""
     split = task.split.config
@@ -184,6 +190,7 @@ def _settings(task: TrainTask) -> dict[str, Any]:
         "element": split.element if split.element and split.protocol != "iid" else NONE,
         # A zero-shot model keeps the references it was made with.
         "energy_reference": NONE if task.paradigm == "zero_shot" else task.train.energy_reference,
+        "selection": split.selection if _selects(task) else NONE,
         # A zero-shot model is not trained, so it has seen none.
         "shots": split.shots
         if split.protocol == "few_shot" and task.paradigm != "zero_shot"

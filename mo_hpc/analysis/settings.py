@@ -16,6 +16,8 @@ LODO = ("lodo_strict", "lodo_relaxed")
 """Protocols whose folds are averaged over elements."""
 SHOTS = "shots"
 """The axis that a few-shot curve runs along."""
+SELECTION = "selection"
+"""How the structures of such a curve are chosen; a setting only where something else is."""
 SETTINGS = ("stage", "dataset", "paradigm", "size", "energy_reference", "grouped")
 """Settings that every task has; further axes of a grid come after them."""
 
@@ -48,6 +50,7 @@ _ORDER = (
     *("iid", "lodo_strict", "lodo_relaxed", "few_shot"),
     *("new_elements", "new_only", "joint"),
     *("average", "foundation", "estimated", "isolated", "explicit"),
+    *("random", "descriptor", "committee"),
 )
 
 

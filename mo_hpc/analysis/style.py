@@ -22,6 +22,7 @@ DOUBLE_COLUMN_IN = 7.0
 # Okabe and Ito's palette, which people with any colour vision can tell apart.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ELEMENT_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, "#E69F00", "#56B4E9")
+SELECTION_COLOURS = {"random": "#000000", "descriptor": BLUE, "committee": VERMILLION}
 PROTOCOL_COLOURS = {
     "lodo_strict": VERMILLION,
     "lodo_relaxed": BLUE,

@@ -68,6 +68,11 @@ class TaskPaths:
         """Where rank 0 listens, while the other ranks have not come."""
         return self.folder / "rendezvous.json"
 
+    @property
+    def selection(self) -> Path:
+        """The structures of a new element that the task chose to train on."""
+        return self.folder / "selection.json"
+
     def attempt(self, number: int) -> Path:
         """The folder of one attempt: stdout, stderr and the scheduler's account."""
         return self.folder / "attempts" / str(number)

@@ -16,9 +16,12 @@ Paradigm = Literal["zero_shot", "scratch", "fine_tune"]
 Protocol = Literal[
     "iid", "lodo_strict", "lodo_relaxed", "few_shot", "new_elements", "new_only", "joint"
 ]
+Selection = Literal["random", "descriptor", "committee"]
 EnergyReference = Literal["average", "foundation", "estimated", "isolated", "explicit"]
 NewElementWeights = Literal["proxy_group", "proxy_period", "proxy_number", "proxy_given", "slice"]
 NewElementEnergy = Literal["borrowed", "foundation", "estimated", "explicit"]
+FEWEST_MEMBERS = 3
+"""Members of a committee below which a spread is no more than a coin's toss."""
 
 
 class SubsetConfig(Strict):
@@ -101,6 +104,8 @@ class SplitConfig(Strict):
     """Structures of the element (whole groups when grouped) that train in a few-shot fold."""
     max_shots: int = Field(50, ge=1)
     """Structures kept out of a few-shot fold's test, so that any number of shots has one test."""
+    selection: Selection = "random"
+    """Which of them train; what is not random is chosen by models, when the task runs."""
     new_elements: tuple[Element, ...] = ()
     """Elements that the model to be tested has never seen (``new_elements``, ``new_only``,
     ``joint``)."""
@@ -111,7 +116,17 @@ class SplitConfig(Strict):
             raise ValueError("fractions must be positive and sum to 1")
         if self.shots > self.max_shots:
             raise ValueError(f"shots={self.shots} must not exceed max_shots={self.max_shots}")
+        if self.chooses and self.shots == self.max_shots:
+            raise ValueError(
+                f"selection={self.selection} has nothing to choose: shots={self.shots} takes all "
+                f"max_shots={self.max_shots}; take fewer shots, or raise max_shots"
+            )
         return self
+
+    @property
+    def chooses(self) -> bool:
+        """Whether models choose the shots when the task runs."""
+        return self.protocol == "few_shot" and self.shots > 0 and self.selection != "random"
 
     @property
     def tested_elements(self) -> tuple[Element, ...]:
@@ -221,6 +236,8 @@ class StageConfig(Strict):
     foundation: str | None = None
     """Registered name, path, ``stage:NAME`` (an earlier stage) or ``run:GRID`` (an earlier run);
     ``{axis}`` is replaced by the axis value."""
+    committee: str | None = None
+    """The stage whose models choose the shots for ``selection: committee``, a model a seed."""
     dataset: str | None = None
     """Another dataset than the run's, by name."""
     subset: str | None = None
@@ -258,6 +275,7 @@ class AxesConfig(Strict):
     protocol: tuple[Protocol, ...] | None = None
     element: tuple[Element, ...] | None = None
     shots: tuple[int, ...] | None = None
+    selection: tuple[Selection, ...] | None = None
     energy_reference: tuple[EnergyReference, ...] | None = None
     repeat: tuple[int, ...] | None = None
     seed: tuple[int, ...] | None = None

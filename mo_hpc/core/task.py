@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mo_hpc.core.elements import Element
 from mo_hpc.core.execution import Resources
 from mo_hpc.core.files import digest
@@ -11,6 +13,7 @@ from mo_hpc.core.schema import (
     NewElementEnergy,
     NewElementWeights,
     Paradigm,
+    Selection,
     SplitConfig,
     TrainConfig,
 )
@@ -27,11 +30,51 @@ class Split(Strict):
     test: tuple[str, ...]
     excluded: tuple[str, ...] = ()
     """Frames in none of the three, such as group mates of a test frame."""
+    pool: tuple[tuple[str, ...], ...] = ()
+    """Structures, each its frames, from which the task chooses its shots; none where planning
+    has chosen."""
 
     @property
     def digest(self) -> str:
         """The split's identity; what is left out of all three parts changes no result."""
-        return digest(self.model_dump(mode="json", exclude={"excluded"}))
+        without = {"excluded"} if self.pool else {"excluded", "pool"}
+        return digest(self.model_dump(mode="json", exclude=without))
+
+    @property
+    def widest(self) -> Split:
+        """The split as if all of the pool trained, which no choice exceeds."""
+        return self.choosing(self.pool)
+
+    def choosing(self, chosen: Sequence[tuple[str, ...]]) -> Split:
+        """The split in which these structures of the pool train, and its others do not.
+
+        They train in the order of the pool, so that the same structures are the same training
+        however they were chosen.
+        """
+        shots = [name for unit in self.pool if unit in chosen for name in unit]
+        others = [name for unit in self.pool if unit not in chosen for name in unit]
+        return Split(
+            train=(*shots, *self.train),
+            valid=self.valid,
+            test=self.test,
+            excluded=(*others, *self.excluded),
+        )
+
+
+class ShotChoice(Strict):
+    """The structures of a new element that models chose for training (``selection.json``)."""
+
+    task_digest: str
+    rule: Selection
+    model_sha256: tuple[str, ...]
+    """Of the start model, or of each member of the committee."""
+    chosen: tuple[tuple[str, ...], ...]
+    """Frames of each structure, structures in the order in which they were chosen."""
+    scores: tuple[float, ...]
+    """Why each was chosen: ``descriptor``, its distance from what was known before it (no unit);
+    ``committee``, the largest spread of a predicted force in it, eV/Å."""
+    n_candidates: int
+    """Structures that could have been chosen."""
 
 
 class LeakageAudit(Strict):
@@ -67,6 +110,9 @@ class SplitSummary(Strict):
     train_elements: tuple[Element, ...]
     test_elements: tuple[Element, ...]
     audit: LeakageAudit
+    """Where shots are still to be chosen, as if all candidates trained."""
+    choice: ShotChoice | None = None
+    """How the shots were chosen; None where planning chose, or the task has yet to."""
 
 
 class DatasetRef(Strict):
@@ -151,3 +197,5 @@ class TrainTask(TaskSpec):
     foundation: FoundationRef | None
     new_elements: NewElements | None = None
     """None where the foundation knows all elements of the data."""
+    committee: tuple[str, ...] = ()
+    """Tasks whose models choose the structures of a new element by their disagreement."""

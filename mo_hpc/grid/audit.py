@@ -95,14 +95,48 @@ def with_foundation(
     for key in ("id", "near", "group"):
         seen |= _sharing(test, {getattr(frame, key) for frame in own}, key)
     known = None if held_out is None else any(held_out in frame.composition for frame in every)
+    return _plus_foundation(audit, len(seen), known=known, held_out=held_out)
+
+
+def of_resolved(
+    split: Split,
+    frames: Mapping[str, FrameEntry],
+    config: SplitConfig,
+    host_element: str,
+    planned: LeakageAudit,
+) -> LeakageAudit:
+    """The audit of a split whose shots have been chosen since it was planned.
+
+    Args:
+        split: The split with its shots.
+        frames: Its frames by id.
+        config: How the split was made.
+        host_element: The element that is never held out.
+        planned: The audit of the plan; what it says of the foundation holds still, because the
+            choice leaves the test frames as they are.
+    """
+    audit = audit_split(split, frames, config, host_element)
+    if planned.n_seen_by_foundation is None:
+        return audit
+    return _plus_foundation(
+        audit,
+        planned.n_seen_by_foundation,
+        known=planned.held_out_element_in_foundation,
+        held_out=config.element,
+    )
+
+
+def _plus_foundation(
+    audit: LeakageAudit, n_seen: int, *, known: bool | None, held_out: str | None
+) -> LeakageAudit:
     findings = list(audit.findings)
-    if seen:
-        findings.append(f"Test frames that the foundation was made from: {len(seen)}.")
+    if n_seen:
+        findings.append(f"Test frames that the foundation was made from: {n_seen}.")
     if known:
         findings.append(f"The foundation was made with frames that contain {held_out}.")
     return audit.model_copy(
         update={
-            "n_seen_by_foundation": len(seen),
+            "n_seen_by_foundation": n_seen,
             "held_out_element_in_foundation": known,
             "findings": tuple(findings),
         }

@@ -15,6 +15,7 @@ AXES: dict[str, str] = {
     "protocol": "split.protocol",
     "element": "split.element",
     "shots": "split.shots",
+    "selection": "split.selection",
     "repeat": "split.repeat",
     "grouped": "split.grouped",
     "energy_reference": "train.energy_reference",
@@ -45,10 +46,13 @@ def narrowed(grid: GridConfig, axes: AxesConfig) -> dict[str, StageConfig]:
     given = {name: tuple(values) for name, values in axes if values is not None}
     final = set(grid.stages) - {needed for stage in grid.stages.values() for needed in needs(stage)}
     stages = dict(grid.stages)
+    committees = {stage.committee for stage in grid.stages.values()}
     for axis, values in given.items():
         if not values:
             raise UserError("The axis has no values.", where=f"axes.{axis}")
-        holders = {name for name, stage in stages.items() if axis in stage.axes} or final
+        # The seeds of a committee are its members, not repetitions of the study.
+        spared = committees if axis == "seed" else set()
+        holders = {n for n, stage in stages.items() if axis in stage.axes} - spared or final
         for name in holders:
             changed = {**stages[name].axes, axis: values}
             stages[name] = stages[name].model_copy(update={"axes": changed})
@@ -57,9 +61,10 @@ def narrowed(grid: GridConfig, axes: AxesConfig) -> dict[str, StageConfig]:
 
 def needs(stage: StageConfig) -> tuple[str, ...]:
     """The stages whose outputs a stage takes."""
+    taken = [stage.committee] if stage.committee else []
     if stage.foundation and stage.foundation.startswith("stage:"):
-        return (stage.foundation.removeprefix("stage:"),)
-    return ()
+        taken.insert(0, stage.foundation.removeprefix("stage:"))
+    return tuple(taken)
 
 
 def in_order(stages: Mapping[str, StageConfig]) -> list[str]:
@@ -91,7 +96,8 @@ def cells(stage: StageConfig, *, where: str) -> list[Cell]:
     """All combinations of a stage's axis values, without those that make no difference.
 
     An axis that does not apply to a combination is left out of it: no held-out element under
-    IID, no shots but in a few-shot fold, no choice of reference energies for a zero-shot model.
+    IID, no shots but in a few-shot fold, no selection where there are none to choose, no choice
+    of reference energies for a zero-shot model.
 
     Args:
         stage: The stage.
@@ -133,9 +139,11 @@ def _applicable(cell: Cell, stage: StageConfig) -> Cell:
     if protocol in ("iid", "new_elements", "new_only", "joint"):
         idle.add("element")
     if protocol != "few_shot":
-        idle.add("shots")
+        idle.update(("shots", "selection"))
+    if cell.get("shots", stage.split.get("shots")) == 0:
+        idle.add("selection")
     if paradigm == "zero_shot":
-        idle.update(("energy_reference", "seed", "shots"))
+        idle.update(("energy_reference", "seed", "shots", "selection"))
     return {axis: value for axis, value in cell.items() if axis not in idle}
 
 

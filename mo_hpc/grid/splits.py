@@ -117,10 +117,12 @@ def few_shot(
     A structure is a frame, or a whole group when grouped. ``config.max_shots`` structures are
     kept out of test and the shots are the first of them, so that every number of shots has the
     same test, the same valid and, beside the shots, the same train; fewer shots are among more.
+    Where ``config.selection`` leaves the choice to models, those kept out of test are the pool.
 
     Args:
         frames: The frames to divide, in any order.
-        config: As for `lodo_strict`, the shots, and how many structures are kept out of test.
+        config: As for `lodo_strict`, the shots, how they are chosen, and how many structures are
+            kept out of test.
         dataset_hash: Hash of the dataset, which enters the permutation of all parts.
         host_element: The element that D(s) leaves out.
 
@@ -191,6 +193,9 @@ def hold_out(units: list[Unit], tested: set[str], config: SplitConfig) -> Split:
     train, unused = limited(rest, config.max_train)
     few_shot_fold = config.protocol == "few_shot"
     n_shots, n_kept = (config.shots, config.max_shots) if few_shot_fold else (0, 0)
+    if config.chooses:
+        fixed = as_split(train=train, valid=valid, test=test[n_kept:], excluded=mates + unused)
+        return fixed.model_copy(update={"pool": tuple(test[:n_kept])})
     return as_split(
         train=test[:n_shots] + train,
         valid=valid,

@@ -16,8 +16,6 @@ from mo_hpc.metrics.correlations import average_ranks
 from mo_hpc.metrics.energies import MEV_PER_EV, root_mean_square
 from mo_hpc.metrics.predictions import Predictions
 
-FEWEST_MEMBERS = 3
-"""Members below which a spread is no more than a coin's toss."""
 AT_REST_MEV_PER_ANG = 0.1
 """A force of at most this length counts as zero: above rounding, below any force of interest."""
 ROUNDING = 1e-6

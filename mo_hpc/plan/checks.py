@@ -48,7 +48,7 @@ def check_effects(specs: Sequence[TaskSpec], axes: AxesConfig, explicit: Mapping
             raise UserError(
                 f"The axis '{axis}' applies to no task of this plan.",
                 where=f"axes.{axis}",
-                remedy="Leave it out: 'element' is for LODO, 'shots' for few_shot, "
+                remedy="Leave it out: 'element' is for LODO, 'shots' and 'selection' for few_shot, "
                 "'energy_reference' for training.",
             )
     trainings = [spec for spec in specs if isinstance(spec, TrainTask)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from mo_hpc.core.files import digest
@@ -23,6 +24,7 @@ def task_identity(
     split_digest: str,
     foundation: str | None,
     new_elements: PlannedNewElements | None = None,
+    committee: Sequence[str] = (),
 ) -> str:
     """The digest of a task.
 
@@ -33,6 +35,7 @@ def task_identity(
         split_digest: Hash of the frame ids of its split.
         foundation: What its foundation counts as; None where it takes none.
         new_elements: Where it takes elements from that the foundation lacks.
+        committee: Digests of the tasks whose models choose its shots.
     """
     train = _science_of_training(settings)
     model = settings.model.model_dump(mode="json", exclude={"name"})
@@ -48,6 +51,12 @@ def task_identity(
     }
     if new_elements is not None:
         document["new_elements"] = _science_of_new_elements(new_elements)
+    if settings.split.chooses:
+        # The split is that of the plan, which knows only what there is to choose from.
+        document["selection"] = {
+            **settings.split.model_dump(mode="json", include={"selection", "element", "shots"}),
+            "committee": sorted(committee),
+        }
     return digest(document)
 
 

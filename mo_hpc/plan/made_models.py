@@ -116,7 +116,7 @@ class MadeModels:
         """
         split = read_validated(Split, run.task(spec.id).split)
         frames = self._frames_of(spec)
-        names = (*split.train, *split.valid)
+        names = (*split.widest.train, *split.valid)
         if split.digest != spec.split.digest or not all(name in frames for name in names):
             raise _untold(spec, "its split.json was changed")
         own = [frames[name] for name in names]

@@ -103,7 +103,7 @@ class SettingsMerger:
         return CellSettings(
             paradigm=paradigm,
             size=str(facts["size"]),
-            split=validated(SplitConfig, sections["split"], where=f"{where}.split"),
+            split=_acting(sections["split"], paradigm, where=f"{where}.split"),
             train=validated(TrainConfig, sections["train"], where=f"{where}.train"),
             model=validated(ModelConfig, sections["model"], where=f"{where}.model"),
             resources=validated(Resources, sections["resources"], where=f"{where}.resources"),
@@ -175,6 +175,14 @@ class SettingsMerger:
             if swept == paradigm:
                 return paradigm
         raise unknown_name("paradigm", swept, known)
+
+
+def _acting(section: Mapping[str, Any], paradigm: Paradigm, *, where: str) -> SplitConfig:
+    """The split's settings, without a selection that selects nothing."""
+    split = validated(SplitConfig, section, where=where)
+    if split.chooses and paradigm != "zero_shot":
+        return split
+    return split.model_copy(update={"selection": "random"})
 
 
 def _applies(adjustment: Adjustment, facts: Mapping[str, Scalar]) -> bool:

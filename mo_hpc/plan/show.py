@@ -84,12 +84,12 @@ def _split_table(specs: list[TrainTask]) -> Table:
         table.add_column(heading, overflow="fold")
     for heading in ("train", "valid", "test", "excluded"):
         table.add_column(heading, justify="right")
-    shown: set[str] = set()
+    shown: set[tuple[str, str]] = set()
     for spec in specs:
         split = spec.split
-        if split.digest in shown:
+        if (split.digest, _fold(split)) in shown:
             continue
-        shown.add(split.digest)
+        shown.add((split.digest, _fold(split)))
         name = spec.dataset.config.name
         subset = f"{name}/{spec.dataset.subset}" if spec.dataset.subset else name
         table.add_row(
@@ -104,7 +104,9 @@ def _split_table(specs: list[TrainTask]) -> Table:
 
 def _fold(split: SplitSummary) -> str:
     if split.config.protocol == "few_shot":
-        return f"{split.config.element}, shots {split.config.shots}, repeat {split.config.repeat}"
+        config = split.config
+        chosen = f" of {config.max_shots} by {config.selection}" if config.chooses else ""
+        return f"{config.element}, shots {config.shots}{chosen}, repeat {config.repeat}"
     return split.config.element or f"repeat {split.config.repeat}"
 
 
@@ -128,7 +130,7 @@ def audit_lines(specs: Iterable[TrainTask]) -> list[str]:
         ]
     known = ", ".join(
         dict.fromkeys(
-            f"{split.config.element} {split.audit.n_train_with_held_out_element}"
+            f"{split.config.element} {_at_most(split)}{split.audit.n_train_with_held_out_element}"
             for split in splits
             if split.audit.held_out_element_in_train
         )
@@ -160,6 +162,10 @@ def _foundation(foundation: FoundationRef) -> str:
     sha256 = f", sha256 {foundation.sha256[:12]}" if foundation.sha256 else ""
     kind = ": a stand-in, trained within this suite" if foundation.is_stand_in else ""
     return f"Foundation {name}{made_by}{size}{sha256}{kind}."
+
+
+def _at_most(split: SplitSummary) -> str:
+    return "at most " if split.config.chooses else ""
 
 
 def _leaks(audit: LeakageAudit) -> int:

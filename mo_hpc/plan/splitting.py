@@ -11,7 +11,7 @@ from mo_hpc.core.files import digest
 from mo_hpc.core.index import DatasetIndex, FrameEntry
 from mo_hpc.core.schema import DatasetConfig, SplitConfig
 from mo_hpc.core.strict import Scalar
-from mo_hpc.core.task import Split, SplitSummary
+from mo_hpc.core.task import LeakageAudit, Split, SplitSummary
 from mo_hpc.grid.audit import audit_split
 
 
@@ -38,8 +38,8 @@ class PlannedSplit:
 
     @property
     def fitted_frames(self) -> list[FrameEntry]:
-        """The frames that a model is fitted to or selected on."""
-        return [self.frames[name] for name in (*self.split.train, *self.split.valid)]
+        """The frames that a model is fitted to or selected on, or may be once it has chosen."""
+        return [self.frames[name] for name in (*self.split.widest.train, *self.split.valid)]
 
 
 @dataclass(slots=True)
@@ -71,18 +71,37 @@ def _split(
         frames, config, dataset_hash=index.dataset_hash, host_element=dataset.host_element
     )
     by_id = {frame.id: frame for frame in frames}
-    summary = SplitSummary(
+    audit = audit_split(split.widest, by_id, config, dataset.host_element)
+    summary = summary_of(split, by_id, config, audit)
+    return PlannedSplit(split, summary, by_id, _single_atom_elements(by_id, split.train))
+
+
+def summary_of(
+    split: Split, by_id: Mapping[str, FrameEntry], config: SplitConfig, audit: LeakageAudit
+) -> SplitSummary:
+    """Counts and elements of a split beside its definition and audit.
+
+    Args:
+        split: Frame ids.
+        by_id: The frames by id.
+        config: How the split was made.
+        audit: What its parts share.
+    """
+    train_elements = {*_elements(by_id, split.train)}
+    if split.pool and config.element:
+        train_elements.add(config.element)
+    tested = (*split.valid, *split.test)
+    return SplitSummary(
         config=config,
         digest=split.digest,
         n_train=len(split.train),
         n_valid=len(split.valid),
         n_test=len(split.test),
         n_excluded=len(split.excluded),
-        train_elements=_elements(by_id, split.train),
-        test_elements=_elements(by_id, (*split.valid, *split.test)),
-        audit=audit_split(split, by_id, config, dataset.host_element),
+        train_elements=tuple(sorted(train_elements)),
+        test_elements=_elements(by_id, tested),
+        audit=audit,
     )
-    return PlannedSplit(split, summary, by_id, _single_atom_elements(by_id, split.train))
 
 
 def _subset(dataset: DatasetConfig, index: DatasetIndex, subset: str | None) -> list[FrameEntry]:

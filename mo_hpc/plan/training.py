@@ -17,6 +17,7 @@ from mo_hpc.data.ensure import ensure_index
 from mo_hpc.grid.audit import Fitted, with_foundation
 from mo_hpc.grid.axes import Cell, cells
 from mo_hpc.plan.checks import check_elements
+from mo_hpc.plan.choosers import check_chooser, check_committee
 from mo_hpc.plan.earlier_runs import PREFIX
 from mo_hpc.plan.identity import task_id, task_identity
 from mo_hpc.plan.made_models import MadeModel, makes_stand_in
@@ -86,6 +87,18 @@ def maker_of(planning: Planning, stage: str, cell: Cell) -> PlannedTraining:
     return maker
 
 
+def committee_of(planning: Planning, stage: str, cell: Cell) -> list[PlannedTraining]:
+    """The tasks of an earlier stage that train and agree with a cell on all axes but the seed."""
+    shared = {axis: value for axis, value in cell.items() if axis != "seed"}
+    return [
+        task
+        for task in planning.by_stage[stage]
+        if isinstance(task, PlannedTraining)
+        and task.spec.paradigm != "zero_shot"
+        and all(shared.get(axis, value) == value for axis, value in task.spec.axes.items())
+    ]
+
+
 @dataclass(slots=True)
 class TrainingPlanner:
     """Plans the stages that train; see `mo_hpc.plan.planning.StagePlanner`."""
@@ -117,6 +130,7 @@ class TrainingPlanner:
             host=dataset.host_element,
             place=place,
         )
+        committee = self._committee(stage_name, stage, settings, cell, split)
         check_elements(settings, split, foundation, new.spec if new else None, place=place)
         task_digest = task_identity(
             stage.kind,
@@ -125,8 +139,10 @@ class TrainingPlanner:
             split_digest=split.summary.digest,
             foundation=_made_of(foundation, maker),
             new_elements=new,
+            committee=[task.spec.digest for task in committee],
         )
         donor = new.donor if new else None
+        members = tuple(task.spec.id for task in committee)
         spec = TrainTask(
             id=task_id(stage_name, cell, task_digest),
             digest=task_digest,
@@ -134,7 +150,9 @@ class TrainingPlanner:
             grid=self.planning.config.grid.name,
             stage=stage_name,
             axes=cell,
-            needs=tuple(dict.fromkeys((*_needed(maker), *(donor.needs if donor else ())))),
+            needs=tuple(
+                dict.fromkeys((*_needed(maker), *(donor.needs if donor else ()), *members))
+            ),
             paradigm=settings.paradigm,
             size=settings.size,
             dataset=DatasetRef(
@@ -145,6 +163,7 @@ class TrainingPlanner:
             train=settings.train,
             foundation=foundation,
             new_elements=new.spec if new else None,
+            committee=members,
             resources=settings.resources,
             runtime=self.planning.runtime(path, donor.path if donor else None),
         )
@@ -224,6 +243,23 @@ class TrainingPlanner:
             return None
         at = maker.spec.runtime.foundation_path
         return Donor(origin, Path(at) if at else None, _made_of(origin, made_by), _needed(made_by))
+
+    def _committee(
+        self,
+        stage_name: str,
+        stage: StageConfig,
+        settings: CellSettings,
+        cell: Cell,
+        split: PlannedSplit,
+    ) -> list[PlannedTraining]:
+        """The tasks whose models choose the shots of a cell, if a committee does."""
+        check_chooser(settings, stage, stage_name)
+        if settings.split.selection != "committee" or stage.committee is None:
+            return []
+        members = committee_of(self.planning, stage.committee, cell)
+        fitted = [{frame.id for frame in task.made.fitted_frames} for task in members]
+        check_committee(stage.committee, fitted, split)
+        return members
 
     def _audited(
         self,

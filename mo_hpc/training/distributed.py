@@ -144,6 +144,14 @@ class Communicator:
         dist.gather_object(value, gathered)
         return gathered
 
+    def from_first(self, value: Any) -> Any:
+        """The value of rank 0, on every rank; what the others give is not looked at."""
+        if self.world_size == 1:
+            return value
+        shared = [value if self.rank == 0 else None]
+        dist.broadcast_object_list(shared, src=0)
+        return shared[0]
+
     def broadcast(self, tensors: Iterable[torch.Tensor]) -> None:
         """Gives every rank the tensors of rank 0."""
         if self.world_size > 1:

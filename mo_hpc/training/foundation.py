@@ -46,16 +46,29 @@ def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
             where=str(paths.task),
         )
     if reference.task_id is not None:
-        needed = TaskPaths(paths.folder.parent / reference.task_id)
-        record = read_record(needed)
-        if not isinstance(record, TrainRecord) or record.model_sha256 is None:
-            raise UserError("The needed task made no model.", where=str(needed.metrics))
-        return FoundationFile(needed.model, record.model_sha256, record.n_parameters)
+        return model_of_task(paths, reference.task_id)
     if reference.run_task_id is not None and reference.sha256 and task.runtime.foundation_path:
         # A model of one's own, like that of an earlier stage: its record said which.
         path = Path(task.runtime.foundation_path)
         return FoundationFile(path, reference.sha256, reference.n_parameters)
     return _accepted_file(reference, task)
+
+
+def model_of_task(paths: TaskPaths, task_id: str) -> FoundationFile:
+    """The model that another task of the run has made.
+
+    Args:
+        paths: The files of the task that takes it.
+        task_id: The task that made it.
+
+    Raises:
+        UserError: If it made none.
+    """
+    needed = TaskPaths(paths.folder.parent / task_id)
+    record = read_record(needed)
+    if not isinstance(record, TrainRecord) or record.model_sha256 is None:
+        raise UserError("The needed task made no model.", where=str(needed.metrics))
+    return FoundationFile(needed.model, record.model_sha256, record.n_parameters)
 
 
 def donor_file(paths: TaskPaths, task: TrainTask) -> FoundationFile | None:

@@ -36,16 +36,15 @@ class TaskData:
     r_max_ang: float
 
 
-def read_frames(paths: TaskPaths, task: TrainTask) -> dict[str, list[ase.Atoms]]:
+def read_frames(task: TrainTask, split: Split) -> dict[str, list[ase.Atoms]]:
     """The frames of the three parts, from the data that the task was planned with.
 
     Raises:
-        BadDataError: If the dataset or the split has changed since.
-        UserError: If the split or the dataset cannot be read.
+        BadDataError: If the dataset has changed since.
+        UserError: If the dataset cannot be read.
     """
     config = task.dataset.config
     data_root, cache_root = Path(task.runtime.data_root), Path(task.runtime.cache_root)
-    split = _planned_split(paths, task)
     ids = {"train": split.train, "valid": split.valid, "test": split.test}
     wanted = [frame_id for part in PARTS for frame_id in ids[part]]
     planned_hash = task.dataset.dataset_hash
@@ -53,8 +52,13 @@ def read_frames(paths: TaskPaths, task: TrainTask) -> dict[str, list[ase.Atoms]]
     return {part: [next(frames) for _ in ids[part]] for part in PARTS}
 
 
-def _planned_split(paths: TaskPaths, task: TrainTask) -> Split:
-    """The split on disk, if its three parts are those whose audit the record will carry."""
+def planned_split(paths: TaskPaths, task: TrainTask) -> Split:
+    """The split on disk, if its three parts are those whose audit the record will carry.
+
+    Raises:
+        BadDataError: If the split has changed since the task was planned.
+        UserError: If it cannot be read.
+    """
     split = validated(Split, read_json(paths.split), where=str(paths.split))
     if split.digest != task.split.digest:
         raise BadDataError(

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import torch
 
-from mo_hpc.core.files import sha256_file
+from mo_hpc.core.files import digest, sha256_file
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.record import EnergyReferences, TrainingSummary, TrainRecord
-from mo_hpc.core.task import FoundationRef, NewElements, TrainTask
+from mo_hpc.core.task import FoundationRef, NewElements, SplitSummary, TrainTask
 from mo_hpc.metrics.evaluate import evaluate_predictions
 from mo_hpc.metrics.predictions import Predictions
 from mo_hpc.training.assembly import Assembled, assemble, cutoff_ang
@@ -27,10 +27,11 @@ from mo_hpc.training.foundation import (
     load_foundation,
 )
 from mo_hpc.training.graphs import batches_of
-from mo_hpc.training.inputs import TaskData, read_frames, task_data
+from mo_hpc.training.inputs import TaskData, planned_split, read_frames, task_data
 from mo_hpc.training.model import count_parameters
 from mo_hpc.training.new_elements import with_named_sources, with_new_elements
 from mo_hpc.training.reproducible import reproducible
+from mo_hpc.training.selection import Chooser
 from mo_hpc.training.signals import StopFlag
 from mo_hpc.training.state import TrainingState
 
@@ -82,6 +83,7 @@ def run_training_task(
 class _Result:
     """What a worker found out."""
 
+    split: SplitSummary
     references: EnergyReferences
     foundation: FoundationRef | None
     new_elements: NewElements | None
@@ -106,8 +108,10 @@ class _Worker:
         task, file = self.task, self._foundation_file()
         donor = donor_file(self.paths, task)
         foundation = self._foundation(file, donor) if file else None
+        chooser = Chooser(self.paths, task, self.communicator, self.stop)
+        split, summary = chooser.resolved(planned_split(self.paths, task), foundation, file)
         data = task_data(
-            read_frames(self.paths, task),
+            read_frames(task, split),
             cutoff_ang(task.paradigm, task.model, foundation),
             task.train.eval_batch_size,
             show_progress=self.show_progress,
@@ -115,7 +119,7 @@ class _Worker:
         start = assemble(task.paradigm, task.train, task.model, data, foundation)
         model = start.model.to(self.communicator.device)
         trains = task.paradigm != "zero_shot"
-        training = self._train(start, data) if trains else None
+        training = self._train(start, data, summary) if trains else None
         predictions = predict(
             model, self._parts(data), self.communicator, self.stop, show_progress=self.show_progress
         )
@@ -125,6 +129,7 @@ class _Worker:
         if trains:
             save_model(self.paths.model, model)
         return _Result(
+            summary,
             self._named(start.references),
             _opened(task.foundation, file),
             _with_opened_donor(task.new_elements, donor),
@@ -152,12 +157,12 @@ class _Worker:
         new = self.task.new_elements
         return with_named_sources(references, new) if new else references
 
-    def _train(self, start: Assembled, data: TaskData) -> TrainingSummary:
+    def _train(self, start: Assembled, data: TaskData, split: SplitSummary) -> TrainingSummary:
         state = fit(
             start,
             data,
             self.task.train,
-            identity=self.task.digest,
+            identity=_identity(self.task, split),
             paths=self.paths,
             communicator=self.communicator,
             stop=self.stop,
@@ -173,6 +178,11 @@ class _Worker:
             "valid": Part(data.frames["valid"], data.valid_batches, with_forces=True),
             "test": Part(data.frames["test"], test, with_forces=True),
         }
+
+
+def _identity(task: TrainTask, split: SplitSummary) -> str:
+    """What a checkpoint is of: the task, and what it chose to train on if it did choose."""
+    return task.digest if split.choice is None else digest([task.digest, split.digest])
 
 
 def _opened(planned: FoundationRef | None, file: FoundationFile | None) -> FoundationRef | None:
@@ -236,7 +246,7 @@ def _record(
         subset=task.dataset.subset,
         labels=task.dataset.config.labels,
         synthetic=task.dataset.config.synthetic,
-        split=task.split,
+        split=result.split,
         foundation=result.foundation,
         new_elements=result.new_elements,
         seed=task.train.seed,
