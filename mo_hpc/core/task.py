@@ -151,7 +151,7 @@ class NewElements(Strict):
     """New element → the known one whose weights it has; none where a donor gives them."""
     energy_reference: NewElementEnergy | None
     """Where their E0 come from; None where training fits them."""
-    energy_reference_ev: dict[Element, float] = {}
+    energy_reference_ev: dict[Element, float]
     """E0 in eV, where they are explicit."""
     donor: FoundationRef | None = None
     """The model that knows the elements, where their weights or E0 come from it."""

@@ -37,6 +37,7 @@ def new_elements(weights: str = "proxy_given", **changes: Any) -> NewElements:
         "elements": ("Al", "V"),
         "proxies": {} if weights == "slice" else {"Al": "Nb", "V": "W"},
         "energy_reference": "borrowed",
+        "energy_reference_ev": {},
     }
     return NewElements(**(document | changes))
 
