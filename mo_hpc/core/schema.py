@@ -167,8 +167,11 @@ class Adjustment(Strict):
 
 
 class SchedulerConfig(Strict):
-    """Plateau scheduler of the learning rate, in units of validations."""
+    """How the learning rate falls, in units of validations."""
 
+    kind: Literal["plateau", "cosine"] = "plateau"
+    """``plateau``: by ``factor`` after ``patience`` validations without improvement, as MACE does;
+    ``cosine``: along half a cosine to zero at the last epoch, which short trainings gain from."""
     factor: float = Field(0.8, gt=0, lt=1)
     patience: int = Field(50, ge=0)
 

@@ -78,6 +78,11 @@ def _science_of_training(settings: CellSettings) -> dict[str, Any]:
         del train["allow_missing_energy_reference"]
     if train["energy_reference"] != "explicit":
         del train["energy_reference_ev"]
+    if train["scheduler"]["kind"] == "plateau":
+        # As before there was another.
+        del train["scheduler"]["kind"]
+    else:
+        train["scheduler"] = {"kind": train["scheduler"]["kind"]}
     return train
 
 

@@ -19,6 +19,7 @@ from mo_hpc.training.distributed import Communicator
 from mo_hpc.training.graphs import Batch, Graph, collate
 from mo_hpc.training.loss import Objective
 from mo_hpc.training.micro_batches import MicroBatches
+from mo_hpc.training.optimizer import step_scheduler
 from mo_hpc.training.progress import EpochReport, ProgressReporter
 from mo_hpc.training.signals import StopFlag
 from mo_hpc.training.state import TrainingState
@@ -235,7 +236,7 @@ class TrainingLoop:
                 }
             else:
                 counters.validations_without_improvement += 1
-        state.scheduler.step(result.loss)
+        step_scheduler(state.scheduler, result.loss)
         patience = self.config.early_stopping_patience
         if patience is not None and counters.validations_without_improvement >= patience:
             counters.stopped_by = "early_stopping"

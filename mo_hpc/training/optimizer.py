@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 
 import torch
 from mace.tools.scripts_utils import get_params_options
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch_ema import ExponentialMovingAverage
 
 from mo_hpc.core.schema import TrainConfig
+
+Scheduler = ReduceLROnPlateau | CosineAnnealingLR
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Adam:
@@ -36,11 +39,22 @@ def build_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.
     return optimizer
 
 
-def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig) -> ReduceLROnPlateau:
-    """Lowers the learning rate when the validation loss stops falling."""
+def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig) -> Scheduler:
+    """What lowers the learning rate; it takes one step per validation."""
+    if config.scheduler.kind == "cosine":
+        n_validations = math.ceil(config.max_epochs / config.eval_interval_epochs)
+        return CosineAnnealingLR(optimizer, T_max=n_validations)
     return ReduceLROnPlateau(
         optimizer, factor=config.scheduler.factor, patience=config.scheduler.patience
     )
+
+
+def step_scheduler(scheduler: Scheduler, valid_loss: float) -> None:
+    """Lowers the learning rate after a validation, where its time has come."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(valid_loss)
+    else:
+        scheduler.step()
 
 
 def build_average(model: torch.nn.Module, config: TrainConfig) -> ExponentialMovingAverage | None:

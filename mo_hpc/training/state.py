@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch_ema import ExponentialMovingAverage
 
 from mo_hpc.training.checkpoint import random_states, set_random_states
+from mo_hpc.training.optimizer import Scheduler
 from mo_hpc.training.sampler import EpochSampler
 
 
@@ -64,7 +64,7 @@ class TrainingState:
     identity: str
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    scheduler: ReduceLROnPlateau
+    scheduler: Scheduler
     average: ExponentialMovingAverage | None
     sampler: EpochSampler
     counters: Counters = field(default_factory=Counters)
