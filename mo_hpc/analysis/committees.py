@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mo_hpc.analysis.aggregate import mean_and_std
 from mo_hpc.analysis.notes import caption, origin
 from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import RunRecords
@@ -27,6 +28,7 @@ from mo_hpc.metrics.committee import (
 from mo_hpc.metrics.energies import root_mean_square
 
 QUANTITIES = {"force": "meV/Å, vector", "energy": "meV/atom"}
+_LINEAR = "energy_rmse_mev_per_atom_linear_baseline"
 _LETTERS = {"force": "F", "energy": "E"}
 _NUMBERS = {"force": "n_force_atoms", "energy": "n_frames"}
 _WHAT = (
@@ -35,10 +37,11 @@ _WHAT = (
     "over atoms for forces and over frames for energies. At rest: atoms without a force in label "
     f"and predictions (at most {AT_REST_MEV_PER_ANG:g} meV/Å), where symmetry and not knowledge "
     "makes both vanish; they are left out. Zero force: RMSE of predicting no force at all, on the "
-    "same atoms. An offset that all members share, such as that of a reference energy, is in the "
-    f"energy error and in no spread. Spreads of at most {ROUNDING:g} of the largest prediction "
-    "are rounding: they count as equal, and make no ρ where all are. The median's n counts the "
-    "folds that have a ρ. Test frames only."
+    "same atoms; linear: RMSE of one energy per element and host fitted to the training frames, "
+    "without a network. An offset that all members share, such as that of a reference energy, is "
+    f"in the energy error and in no spread. Spreads of at most {ROUNDING:g} of the largest "
+    "prediction are rounding: they count as equal, and make no ρ where all are. The median's n "
+    "counts the folds that have a ρ. Test frames only."
 )
 _BINS = (
     "Bins of equal number by predicted spread; of a calibrated committee RMSE and spread of a bin "
@@ -55,12 +58,14 @@ class Committee:
         tasks: Ids of the members' tasks.
         uncertainty: Quantity → spread and error, of the test frames.
         zero_force_rmse: Error of predicting no force on the same atoms, meV/Å of the vector.
+        linear_rmse: Error of the linear baseline on the same frames, meV/atom.
     """
 
     fold: Mapping[str, Any]
     tasks: tuple[str, ...]
     uncertainty: Mapping[str, Uncertainty]
     zero_force_rmse: float | None
+    linear_rmse: float | None
 
 
 def committee_tasks(
@@ -96,7 +101,8 @@ def read_committees(
             "energy": energy_uncertainty(members),
         }
         zero = root_mean_square(zero_force_errors(members))
-        found.append(Committee(values, tuple(tasks["task_id"]), uncertainty, zero))
+        linear = mean_and_std(tasks, [_LINEAR])[_LINEAR]
+        found.append(Committee(values, tuple(tasks["task_id"]), uncertainty, zero, linear))
     return found
 
 
@@ -140,8 +146,8 @@ def _fold_table(
         columns.append(Column(f"{name}_rank_correlation", f"{letter} ρ", 2))
         columns.append(Column(f"{name}_spread", f"{letter} spread, RMS", 1))
         columns.append(Column(f"{name}_rmse", f"{letter} RMSE", 1))
-        if name == "force":
-            columns.append(Column("zero_force_rmse", "zero force", 1))
+        beside = ("zero_force_rmse", "zero force") if name == "force" else ("linear_rmse", "linear")
+        columns.append(Column(*beside, 1))
     return Table(
         name="committee",
         title=caption(records, "Committees of seeds: spread against error"),
@@ -168,13 +174,15 @@ def _fold_row(study: str, committee: Committee) -> dict[str, Any]:
             f"{name}_rmse": root_mean_square(values.error),
         }
     row["zero_force_rmse"] = committee.zero_force_rmse
+    row["linear_rmse"] = committee.linear_rmse
     return row
 
 
 def _median_row(study: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     folds = pd.DataFrame(rows)
     means = ("rank_correlation", "spread", "rmse")
-    keys = [*(f"{name}_{mean}" for name in QUANTITIES for mean in means), "zero_force_rmse"]
+    beside = ("zero_force_rmse", "linear_rmse")
+    keys = [*(f"{name}_{mean}" for name in QUANTITIES for mean in means), *beside]
     medians = {key: float(pd.to_numeric(folds[key]).median()) for key in keys}
     return {"study": study, "element": f"median (n={_numbers_with_correlation(folds)})"} | medians
 

@@ -18,6 +18,7 @@ from mo_hpc.analysis.style import (
     logarithmic,
 )
 
+_BASELINE = "energy_mae_mev_per_atom_linear_baseline"
 _PANELS = (
     ("energy_mae_mev_per_atom", "energy MAE\n(meV/atom)"),
     ("energy_mae_mev_per_atom_offset_removed", "energy MAE,\noffset removed\n(meV/atom)"),
@@ -46,10 +47,13 @@ def few_shot_curves(
         for element, colour in colours.items():
             _draw(axes, trained[trained["element"] == element], metric, colour)
             _level(axes, zero_shot[zero_shot["element"] == element], metric, colour)
+            # It is a raw error, and belongs beside the raw one only.
+            if metric == _PANELS[0][0]:
+                _baseline(axes, trained[trained["element"] == element], colour)
         axes.set_ylabel(label)
         _finish(axes, metric, thresholds)
     _number_structures(panels[-1], trained)
-    _explain(figure, colours, zero_shot, thresholds, most=len(elements) + 2)
+    _explain(figure, colours, zero_shot, thresholds, most=4)
     return figure
 
 
@@ -74,6 +78,8 @@ def few_shot_selections(
             for selection, colour in colours.items():
                 _draw(axes, rows[rows[SELECTION] == selection], metric, colour)
                 _shade(axes, rows[rows[SELECTION] == selection], metric, colour)
+                if metric == _PANELS[0][0]:
+                    _baseline(axes, rows[rows[SELECTION] == selection], colour)
             _level(axes, zero_shot[zero_shot["element"] == element], metric, "0.3")
             _finish(axes, metric, thresholds)
         row[0].set_ylabel(label)
@@ -111,6 +117,7 @@ def _explain(
     handles = [
         Line2D([], [], marker="o", markersize=3, color=c, label=e) for e, c in colours.items()
     ]
+    handles.append(Line2D([], [], color="0.3", linestyle="-.", label="linear baseline (raw)"))
     if len(zero_shot):
         handles.append(Line2D([], [], color="0.3", linestyle="--", label="zero-shot"))
     if thresholds:
@@ -148,3 +155,12 @@ def _level(axes: Axes, rows: pd.DataFrame, metric: str, colour: str) -> None:
     values = pd.to_numeric(rows[metric]).dropna() if metric in rows else pd.Series(dtype=float)
     if len(values):
         axes.axhline(float(values.mean()), color=colour, linewidth=0.8, linestyle="--")
+
+
+def _baseline(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+    """The mean error of the linear baseline, from where training gives the element an energy."""
+    covered = rows[rows["n_frames_uncovered_by_train"] == 0]
+    levels = pd.to_numeric(covered[_BASELINE]).groupby(covered[SHOTS].astype(int)).mean()
+    axes.plot(
+        levels.index.to_numpy(), levels.to_numpy(), color=colour, linewidth=0.8, linestyle="-."
+    )

@@ -163,3 +163,19 @@ def test_no_correlation_at_all_is_a_dash(records, monkeypatch):
     median = dict(zip(table.titles, table.cells()[-1], strict=True))
     assert median["element"] == "median (n=0)"
     assert (median["F ρ"], median["E ρ"]) == ("–", "–")
+
+
+def test_the_linear_baseline_stands_beside_the_energy_error(records, tables):
+    *folds, median = tables["committee"].rows
+    baselines = [
+        [
+            record.metrics["energy_rmse_mev_per_atom_linear_baseline"]
+            for record in records.records.values()
+            if record.axes.get("element") == element and "seed" in record.axes
+        ]
+        for element in ELEMENTS
+    ]
+    expected = [np.mean(each) for each in baselines]
+    assert [row["linear_rmse"] for row in folds] == pytest.approx(expected)
+    assert median["linear_rmse"] == pytest.approx(np.median(expected))
+    assert "linear" in tables["committee"].titles

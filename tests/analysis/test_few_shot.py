@@ -7,6 +7,7 @@ import statistics
 
 import pytest
 
+from mo_hpc.analysis.few_shot_curves import few_shot_curves
 from mo_hpc.analysis.figures import drawn_from, figures_of
 from mo_hpc.analysis.records import RunRecords, read_run
 from mo_hpc.analysis.table import Table, to_csv, to_markdown
@@ -125,7 +126,25 @@ def test_curves_need_no_zero_shot_tasks(make_run, tmp_path):
     trained = tuple(axes for axes in few_shot_axes() if axes["paradigm"] == "fine_tune")
     records = read_run(make_run(tmp_path, axes_of_tasks=trained), {}, lambda _: None)
     figure = next(each for each in figures_of(records) if each.name.startswith("few_shot"))
-    assert [text.get_text() for text in figure.draw().legends[0].get_texts()] == ["Nb", "W"]
+    assert [text.get_text() for text in figure.draw().legends[0].get_texts()] == [
+        "Nb",
+        "W",
+        "linear baseline (raw)",
+    ]
+
+
+def test_the_baseline_is_drawn_beside_the_raw_energy_where_it_has_a_coefficient(records):
+    baseline = "energy_mae_mev_per_atom_linear_baseline"
+    trained = records.frame[records.frame["paradigm"] == "fine_tune"].copy()
+    trained.loc[trained["shots"] == 0, "n_frames_uncovered_by_train"] = 1
+    drawn = few_shot_curves(trained, trained.iloc[:0], {})
+    lines = [[line for line in axes.lines if line.get_linestyle() == "-."] for axes in drawn.axes]
+    assert [len(each) for each in lines] == [2, 0, 0]
+    of_niobium = trained[(trained["element"] == "Nb") & (trained["shots"] > 0)]
+    assert list(lines[0][0].get_xdata()) == [2, 10]
+    assert list(lines[0][0].get_ydata()) == pytest.approx(
+        list(of_niobium.groupby("shots")[baseline].mean())
+    )
 
 
 def crossings(records: RunRecords) -> dict[tuple[str, str], dict[str, object]]:

@@ -161,3 +161,17 @@ def test_only_the_grouped_split_keeps_relaxations_apart(planned: Planned) -> Non
 def counts(spec: TrainTask) -> tuple[int, int, int]:
     """Frames of train, valid and test."""
     return spec.split.n_train, spec.split.n_valid, spec.split.n_test
+
+
+def test_leakage_is_measured_on_the_same_132_trajectories(planned: Planned) -> None:
+    tasks = planned("leakage_mo6970", "mo6970_replica")
+    assert len(tasks) == 10
+    for task in tasks:
+        split, audit = task.made.split, task.made.summary.audit
+        frames = {*split.train, *split.valid, *split.test}
+        assert not split.excluded
+        assert len(structures(task, frames)) == H * (comb(N, 2) + N) == 132
+        assert {"Mo", *DOPANTS} == set(task.made.summary.train_elements)
+        assert (audit.n_shared_groups == 0) == task.spec.axes["grouped"]
+        if not task.spec.axes["grouped"]:
+            assert audit.n_shared_groups > 100
