@@ -13,9 +13,14 @@ _ERRORS = {"E MAE": "E", "E MAE, offset removed": "E removed", "F MAE": "F"}
 
 
 def rank_test_rows(table: Table) -> list[list[str]]:
-    """Correlation and p-value of each predictor in one cell."""
-    headings = ["study", "LODO", "error", "n", *(f"{name}\nρ, p" for name in _SHORT.values())]
-    return [headings, *(_rank_test(row) for row in table.rows)]
+    """Correlation and p-value of each predictor in one cell; the study where there are several."""
+    studies = [str(row["study"]) for row in table.rows]
+    named = len(set(studies)) > 1
+    headings = ["LODO", "error", "n", *(f"{name}\nρ, p" for name in _SHORT.values())]
+    rows = [["study", *headings] if named else headings]
+    for study, row in zip(studies, table.rows, strict=True):
+        rows.append([study, *_rank_test(row)] if named else _rank_test(row))
+    return rows
 
 
 def relation_rows(table: Table) -> list[list[str]]:
@@ -26,7 +31,7 @@ def relation_rows(table: Table) -> list[list[str]]:
 
 
 def _rank_test(row: Mapping[str, Any]) -> list[str]:
-    leading = [row["study"], row["protocol"], _ERRORS[row["error"]], str(row["n"])]
+    leading = [row["protocol"], _ERRORS[row["error"]], str(row["n"])]
     return [*leading, *(_cell(row, key) for key in _SHORT)]
 
 
