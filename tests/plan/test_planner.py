@@ -157,6 +157,26 @@ def test_presets_adjust_by_paradigm_size_and_dataset(
     assert settings == {("small", 16, 100), ("medium", 16, 100), ("large", 16, 80)}
 
 
+def test_one_word_takes_a_study_to_two_cores(cache_root: Path) -> None:
+    words = ("grid=pretrain", "dataset=demo", "axes.size=[reduced_small]")
+    plain, small = plan(cache_root, *words), plan(cache_root, *words, "train=two_cores")
+    (before,), (after,) = ([task.spec for task in each.tasks] for each in (plain, small))
+    assert (before.resources.gpus_per_node, after.resources.gpus_per_node) == (1, 0)
+    assert (before.resources.cpus_per_task, after.resources.cpus_per_task) == (8, 1)
+    assert before.train.max_epochs > after.train.max_epochs
+    study = ("grid=nightly", "axes.protocol=[lodo_strict]", "train=two_cores")
+    nightly = "grid.stages.transfer.train={}"
+    policies = {
+        task.spec.paradigm: task.spec.train.energy_reference
+        for task in plan(
+            cache_root, *study, nightly, "train.allow_missing_energy_reference=true"
+        ).tasks
+        if task.spec.stage == "transfer"
+    }
+    assert policies["fine_tune"] == "foundation"
+    assert policies["scratch"] == "average"
+
+
 def test_axes_narrow_from_the_command_line(cache_root: Path) -> None:
     specs = [
         task.spec
