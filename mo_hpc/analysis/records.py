@@ -195,11 +195,20 @@ def _settings(task: TrainTask) -> dict[str, Any]:
         "shots": split.shots
         if split.protocol == "few_shot" and task.paradigm != "zero_shot"
         else 0,
+        **_new_elements(task),
         "grouped": split.grouped,
         "repeat": split.repeat,
         "seed": task.train.seed,
     }
     return known | {axis: value for axis, value in task.axes.items() if axis not in known}
+
+
+def _new_elements(task: TrainTask) -> dict[str, str]:
+    new = task.new_elements
+    return {
+        "new_elements": new.weights if new else NONE,
+        "new_element_energy": (new.energy_reference if new else None) or NONE,
+    }
 
 
 def _labels(task: TrainTask) -> dict[str, Any]:

@@ -14,6 +14,8 @@ FOLD = ("protocol", "element")
 """Axes that make the folds of one study."""
 LODO = ("lodo_strict", "lodo_relaxed")
 """Protocols whose folds are averaged over elements."""
+NEW_ELEMENTS = ("new_elements", "new_only", "joint")
+"""Protocols that ask about elements that a fine-tuned model never saw."""
 SHOTS = "shots"
 """The axis that a few-shot curve runs along."""
 SELECTION = "selection"
@@ -30,6 +32,8 @@ _TITLES = {
     "grouped": "grouped split",
     "protocol": "LODO",
     "element": "element",
+    "new_elements": "weights of new",
+    "new_element_energy": "E0 of new",
 }
 _PRINTED: dict[Any, str] = {
     "zero_shot": "zero-shot",
@@ -41,6 +45,10 @@ _PRINTED: dict[Any, str] = {
     "new_elements": "all new held out",
     "new_only": "new only",
     "joint": "joint",
+    "proxy_group": "proxy by group",
+    "proxy_period": "proxy by period",
+    "proxy_number": "proxy by number",
+    "proxy_given": "proxy given",
     True: "yes",
     False: "no",
 }
@@ -48,7 +56,8 @@ _ORDER = (
     *("zero_shot", "scratch", "fine_tune"),
     *("tiny", "reduced_small", "reduced_medium", "reduced_large", "small", "medium", "large"),
     *("iid", "lodo_strict", "lodo_relaxed", "few_shot"),
-    *("new_elements", "new_only", "joint"),
+    *NEW_ELEMENTS,
+    *("proxy_group", "proxy_period", "proxy_number", "proxy_given", "slice", "borrowed"),
     *("average", "foundation", "estimated", "isolated", "explicit"),
     *("random", "descriptor", "committee"),
 )

@@ -22,11 +22,12 @@ from mo_hpc.analysis.few_shot import few_shot_tables
 from mo_hpc.analysis.iid_tables import iid_table
 from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.lodo_tables import comparison_table, lodo_tables
+from mo_hpc.analysis.new_element_tables import new_element_tables
 from mo_hpc.analysis.notes import caption, notes
 from mo_hpc.analysis.paradigm_ratios import paradigm_ratio_tables
 from mo_hpc.analysis.policy_tables import policy_tables
 from mo_hpc.analysis.records import RunRecords
-from mo_hpc.analysis.settings import LODO, groups, settings_of
+from mo_hpc.analysis.settings import LODO, NEW_ELEMENTS, groups, settings_of
 from mo_hpc.analysis.split_comparison import split_tables
 from mo_hpc.analysis.table import Column, Table
 
@@ -50,6 +51,9 @@ def make_tables(records: RunRecords) -> list[Table]:
         tables.extend(error_part_tables(records, lodo, settings, folds))
         tables.extend(energy_relation_tables(records, lodo, settings, folds))
         tables.extend(difficulty_tables(records, lodo, settings))
+    new = results[results["protocol"].isin(NEW_ELEMENTS)]
+    if len(new):
+        tables.extend(new_element_tables(records, new, settings))
     few_shot = results[results["protocol"] == "few_shot"]
     if len(few_shot):
         tables.extend(few_shot_tables(records, few_shot, settings))

@@ -18,6 +18,7 @@ from mo_hpc.analysis.difficulty_terminal import rank_test_rows, relation_rows
 from mo_hpc.analysis.error_columns import short_title
 from mo_hpc.analysis.images import mixed_images
 from mo_hpc.analysis.lodo_tables import TABLE2
+from mo_hpc.analysis.new_element_tables import VARIANTS
 from mo_hpc.analysis.notes import origin
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.reference_values import PAPER_KEYS
@@ -42,6 +43,7 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         "table1_iid": _iid_rows,
         "table1_ratios": _narrower_rows,
         "lodo_comparison": _lodo_rows,
+        VARIANTS: _iid_rows,
         "few_shot": _iid_rows,
         "few_shot_thresholds": _narrower_rows,
         "committee": _narrower_rows,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mo_hpc.core.elements import SYMBOLS
 from mo_hpc.core.errors import BadDataError, DivergedError
 from mo_hpc.metrics.bootstrap import group_sums, interval_95, resampled_means
-from mo_hpc.metrics.energies import energy_errors_mev_per_atom, energy_means
+from mo_hpc.metrics.energies import energy_means
 from mo_hpc.metrics.energy_fits import EnergyFits
 from mo_hpc.metrics.forces import force_errors_mev_per_ang, force_means, force_scale
 from mo_hpc.metrics.predictions import Predictions
@@ -49,7 +49,7 @@ def evaluate_predictions(predictions: Predictions, part: str) -> dict[str, Any]:
         | force_scale(frames)
         | {
             "intervals_95": _intervals(frames, energy_errors, forces),
-            "by_element": _by_element(frames, forces),
+            "by_element": _by_element(frames, energy_errors, forces),
             "by_host": _by_host(frames, energy_errors),
         }
     )
@@ -101,20 +101,22 @@ def _intervals(
     }
 
 
-def _by_element(frames: Predictions, forces: Errors) -> dict[str, dict[str, float | int | None]]:
+def _by_element(
+    frames: Predictions, energy_errors: dict[str, Errors], forces: Errors
+) -> dict[str, dict[str, float | int | None]]:
     """Forces on the atoms of an element, and energies of the frames that contain it."""
-    energy_errors = energy_errors_mev_per_atom(frames)
     with_forces = frames.has_forces[frames.frame_of_atom]
     force_numbers = frames.numbers[with_forces]
     document: dict[str, dict[str, float | int | None]] = {}
     for number in np.unique(frames.numbers).tolist():
         containing = np.unique(frames.frame_of_atom[frames.numbers == number])
-        document[SYMBOLS[number - 1]] = {
+        means: dict[str, float | int | None] = {
             "n_frames": len(containing),
             "n_force_atoms": int((force_numbers == number).sum()),
-            **energy_means(energy_errors[containing]),
-            **force_means(forces[force_numbers == number]),
         }
+        for suffix, errors in energy_errors.items():
+            means |= energy_means(errors[containing], suffix)
+        document[SYMBOLS[number - 1]] = means | force_means(forces[force_numbers == number])
     return document
 
 

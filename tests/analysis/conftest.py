@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mo_hpc.analysis.settings import NEW_ELEMENTS
 from mo_hpc.core.config import load_named
 from mo_hpc.core.elements import ATOMIC_NUMBERS
 from mo_hpc.core.execution import Resources
@@ -28,6 +29,7 @@ from mo_hpc.core.task import (
     DatasetRef,
     FoundationRef,
     LeakageAudit,
+    NewElements,
     Runtime,
     SplitSummary,
     TrainTask,
@@ -38,6 +40,7 @@ from mo_hpc.plan.manifest import Manifest, ManifestTask
 
 LABELS = "synthetic test labels, 100 % <made up> & a_b"
 ELEMENTS = ("Cr", "Nb", "W")
+NEW = ("Nb", "W")
 PRETRAIN = "pretrain-00000000"
 
 MakeRun = Callable[..., RunPaths]
@@ -158,8 +161,20 @@ def _task(axes: dict[str, Any], task_id: str, *, stage: str) -> TrainTask:
         foundation=None
         if paradigm == "scratch"
         else FoundationRef(task_id=PRETRAIN, elements=("Mo", *ELEMENTS), is_stand_in=True),
+        new_elements=_new_elements(axes),
         resources=Resources(),
         runtime=Runtime(data_root="data", cache_root="cache"),
+    )
+
+
+def _new_elements(axes: dict[str, Any]) -> NewElements | None:
+    weights = axes.get("new_elements")
+    return weights and NewElements(
+        weights=weights,
+        elements=NEW,
+        proxies={} if weights == "slice" else {"Nb": "Cr", "W": "Mo"},
+        energy_reference=axes["new_element_energy"],
+        energy_reference_ev={},
     )
 
 
@@ -182,6 +197,7 @@ def _split(axes: dict[str, Any]) -> SplitSummary:
         repeat=axes.get("repeat", 0),
         grouped=axes.get("grouped", True),
         shots=axes.get("shots", 0),
+        new_elements=NEW if axes.get("protocol") in NEW_ELEMENTS else (),
     )
     audit = LeakageAudit(
         n_duplicates=0,
@@ -295,7 +311,10 @@ def _record(paths: TaskPaths, task: TrainTask, predictions: Predictions) -> Trai
         split=task.split,
         foundation=task.foundation,
         seed=task.train.seed,
-        energy_references=EnergyReferences(policy="average", values_ev={}, sources={}),
+        new_elements=task.new_elements,
+        energy_references=EnergyReferences(
+            policy="average", values_ev={"Nb": -10.0, "W": -12.0}, sources=dict.fromkeys(NEW, "x")
+        ),
         training=None if task.paradigm == "zero_shot" else trained,
         n_parameters=1234,
         n_trainable_parameters=1234,
