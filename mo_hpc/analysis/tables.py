@@ -47,7 +47,7 @@ def make_tables(records: RunRecords) -> list[Table]:
         tables.append(comparison_table(records, lodo, settings))
         tables.extend(lodo_tables(records, lodo, settings))
         tables.extend(policy_tables(records, lodo, settings))
-        folds = read_folds(records, lodo)
+        folds = read_folds(records, lodo, settings)
         tables.extend(error_part_tables(records, lodo, settings, folds))
         tables.extend(energy_relation_tables(records, lodo, settings, folds))
         tables.extend(difficulty_tables(records, lodo, settings))

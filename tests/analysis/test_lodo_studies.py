@@ -17,7 +17,7 @@ from mo_hpc.analysis.energy_relation_tables import (
     energy_relation_tables,
     paper_relation_table,
 )
-from mo_hpc.analysis.error_part_tables import Fold, read_folds
+from mo_hpc.analysis.error_part_tables import MOST_OF_A_FOLD, Fold, read_folds
 from mo_hpc.analysis.figures import figures_of
 from mo_hpc.analysis.records import RunRecords, read_run
 from mo_hpc.analysis.settings import LODO, settings_of
@@ -130,6 +130,15 @@ def test_the_made_up_shift_is_a_matter_of_references(tables) -> None:
     assert tungsten["label_energy_ev"] == pytest.approx(-13.0 + 0.2, abs=0.1)
 
 
+def test_of_many_seeds_the_first_are_read(make_run, tmp_path) -> None:
+    fold = {"protocol": "lodo_strict", "element": "W", "paradigm": "fine_tune"}
+    axes = tuple(fold | {"seed": seed} for seed in range(MOST_OF_A_FOLD + 3))
+    records = read(make_run, tmp_path, axes_of_tasks=axes)
+    frame, settings = lodo(records)
+    found = read_folds(records, frame, settings)
+    assert sorted(each.row["seed"] for each in found.values()) == list(range(MOST_OF_A_FOLD))
+
+
 # -- what errors follow -------------------------------------------------------------------
 
 
@@ -146,7 +155,7 @@ def test_a_missing_reference_energy_follows_the_labels(many) -> None:
             fold,
             parts=replace(parts, offsets_ev={fold.element: 0.3 - 0.5 * fold.label_energy_ev}),
         )
-        for name, fold in read_folds(many, frame).items()
+        for name, fold in read_folds(many, frame, settings).items()
     }
     (table,) = energy_relation_tables(many, frame, settings, folds)
     (row,) = (
@@ -165,7 +174,7 @@ def test_folds_without_parts_are_left_out(many) -> None:
     frame, settings = lodo(many)
     folds: dict[str, Fold] = {
         name: replace(fold, parts=None, label_energy_ev=None)
-        for name, fold in read_folds(many, frame).items()
+        for name, fold in read_folds(many, frame, settings).items()
     }
     (table,) = energy_relation_tables(many, frame, settings, folds)
     of_run = [row for row in table.rows if row["study"] != PAPER]
