@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "analysis": {"core", "data", "grid", "metrics", "plan"},
     "regression": {"core", "data", "grid", "metrics", "plan"},
     "checks": {"core", "data"},
+    "labelling": {"core", "data", "plan", "training"},
     "exports": {"core", "data", "metrics", "training"},
     "watch": {"core", "plan", "executors"},
     "selfchecks": {"core", "data", "metrics", "plan", "executors", "training"},

@@ -46,6 +46,10 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
     What they are called follows from all tasks of the run, done or not, so that a partial
     collection and the final one use the same names.
     """
+    return _training_figures(records) if len(records.frame) else []
+
+
+def _training_figures(records: RunRecords) -> list[FigureFile]:
     frame = records.frame
     settings = settings_of(frame, [task.axes for task in records.manifest.tasks])
     results = frame[~frame["is_foundation"]]

@@ -21,6 +21,7 @@ from mo_hpc.analysis.error_part_tables import error_part_tables, read_folds
 from mo_hpc.analysis.few_shot import few_shot_tables
 from mo_hpc.analysis.iid_tables import iid_table
 from mo_hpc.analysis.images import mixed_images
+from mo_hpc.analysis.label_tables import label_tables
 from mo_hpc.analysis.lodo_tables import comparison_table, lodo_tables
 from mo_hpc.analysis.new_element_tables import new_element_tables
 from mo_hpc.analysis.notes import caption, notes
@@ -34,6 +35,13 @@ from mo_hpc.analysis.table import Column, Table
 
 def make_tables(records: RunRecords) -> list[Table]:
     """All tables of a run, those of most interest first."""
+    tables = _training_tables(records) if len(records.frame) else []
+    tables.extend(label_tables(records))
+    mixed = mixed_images(records)
+    return [replace(table, notes=(*table.notes, *mixed)) for table in tables]
+
+
+def _training_tables(records: RunRecords) -> list[Table]:
     frame = records.frame
     settings = settings_of(frame, [task.axes for task in records.manifest.tasks])
     results = frame[~frame["is_foundation"]]
@@ -61,8 +69,7 @@ def make_tables(records: RunRecords) -> list[Table]:
     tables.extend(committee_tables(records, results, settings))
     if frame["is_foundation"].any():
         tables.append(foundation_table(records, frame[frame["is_foundation"]]))
-    mixed = mixed_images(records)
-    return [replace(table, notes=(*table.notes, *mixed)) for table in tables]
+    return tables
 
 
 def foundation_table(records: RunRecords, frame: pd.DataFrame) -> Table:

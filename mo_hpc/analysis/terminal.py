@@ -17,6 +17,7 @@ from mo_hpc.analysis.difficulty_tables import TESTS
 from mo_hpc.analysis.difficulty_terminal import rank_test_rows, relation_rows
 from mo_hpc.analysis.error_columns import short_title
 from mo_hpc.analysis.images import mixed_images
+from mo_hpc.analysis.label_tables import LABELLED
 from mo_hpc.analysis.lodo_tables import TABLE2
 from mo_hpc.analysis.new_element_tables import VARIANTS
 from mo_hpc.analysis.notes import origin
@@ -48,6 +49,7 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         "few_shot_thresholds": _narrower_rows,
         "committee": _narrower_rows,
         TESTS: rank_test_rows,
+        LABELLED: lambda table: [table.titles, *table.cells()],
     }
     for table in tables:
         if table.name in shown_tables:

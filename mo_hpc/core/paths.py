@@ -24,8 +24,18 @@ class TaskPaths:
         return self.folder / "split.json"
 
     @property
+    def structures(self) -> Path:
+        """The structures that are to be labelled."""
+        return self.folder / "structures.json"
+
+    @property
+    def relaxations(self) -> Path:
+        """The frames of each labelled structure, extended XYZ, a file for each."""
+        return self.folder / "relaxations"
+
+    @property
     def progress(self) -> Path:
-        """One JSON line per epoch."""
+        """One JSON line per epoch, or per labelled structure."""
         return self.folder / "progress.jsonl"
 
     @property

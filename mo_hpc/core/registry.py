@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mo_hpc.core.errors import unknown_name
-from mo_hpc.core.libraries import TRAINING
+from mo_hpc.core.libraries import READING, TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,13 @@ TASK_KINDS = {
         planner="mo_hpc.plan.training:TrainingPlanner",
         runner="mo_hpc.training.worker:run_training_task",
         libraries=TRAINING,
+    ),
+    "label": TaskKind(
+        task="mo_hpc.core.labelling:LabelTask",
+        record="mo_hpc.core.labelling:LabelRecord",
+        planner="mo_hpc.plan.labelling:LabelPlanner",
+        runner="mo_hpc.labelling.worker:run_labelling",
+        libraries=READING,
     ),
 }
 READERS = {

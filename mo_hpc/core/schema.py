@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from mo_hpc.core.calculation import CalculatorConfig, LabelConfig
 from mo_hpc.core.elements import Element
 from mo_hpc.core.execution import ExecutorConfig, Resources, RetryConfig, SiteConfig
 from mo_hpc.core.strict import FOLDER_NAME, Scalar, Strict
@@ -230,7 +231,7 @@ class NewElementsConfig(Strict):
 class StageConfig(Strict):
     """One stage of a grid: tasks that differ only along its axes."""
 
-    kind: Literal["train"] = "train"
+    kind: Literal["train", "label"] = "train"
     axes: dict[str, tuple[Scalar, ...]] = {}
     """Axis name → values; see `mo_hpc.grid.axes` for the names."""
     exclude: tuple[dict[str, Scalar], ...] = ()
@@ -248,6 +249,8 @@ class StageConfig(Strict):
     train: dict[str, Any] = {}
     model: dict[str, Any] = {}
     new_elements: dict[str, Any] = {}
+    calculator: dict[str, Any] = {}
+    label: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     only_if_needed: bool = False
     """True: the stage is dropped when no other stage takes its output."""
@@ -317,6 +320,8 @@ class RunConfig(Strict):
     resources: Resources
     new_elements: NewElementsConfig = NewElementsConfig()
     axes: AxesConfig = AxesConfig()
+    calculator: CalculatorConfig = CalculatorConfig()
+    label: LabelConfig = LabelConfig()
     foundation: str | None = None
     runs_root: str = "runs"
     data_root: str | None = None

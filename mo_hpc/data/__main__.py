@@ -39,6 +39,8 @@ words of the form key=value, after the name:
                    (default: REF_forces)
   folder=DIR       build and gather a design: where its structures' folders lie
                    (default: calculations/NAME)
+  run=DIR          gather a dataset: the run that labelled its structures; or
+                   grid=NAME, the newest run of a grid (runs_root=DIR)
 
 examples:
   python -m mo_hpc.data list
@@ -49,6 +51,7 @@ examples:
   python -m mo_hpc.data build demo
   python -m mo_hpc.data build mo420
   python -m mo_hpc.data gather mo420 --partial
+  python -m mo_hpc.data gather mo420_eam grid=label_mo420
   python -m mo_hpc.data trust data/foundation/my.model
 
 exit status: 0 done, 1 errors were found in the data or runs are not finished,
@@ -106,7 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     add("build", _build, "make a dataset on the spot, or write a design's structures").target(
         "NAME"
     ).words()
-    add("gather", _gather, "read the finished runs of a design into datasets").target("NAME").flag(
+    add(
+        "gather",
+        _gather,
+        "read the finished runs of a design, or of a grid that labels, into datasets",
+    ).target("NAME").flag(
         "--partial", "leave out the structures without a finished, converged run"
     ).words()
     add("trust", _trust, "accept a model file by its hash, so that it may be opened").target(
@@ -256,7 +263,17 @@ def _build(options: argparse.Namespace) -> int:
 
 def _gather(options: argparse.Namespace) -> int:
     from mo_hpc.core.design import design_config, vasp_config
+    from mo_hpc.plan.runs import RUN_WORDS, find_run
 
+    values = _values(options, _FOLDER, *RUN_WORDS)
+    if named := {key: value for key, value in values.items() if key in RUN_WORDS}:
+        run = find_run(named)
+        _require_readers("Reading runs", "gather", options)
+        from mo_hpc.labelling.gather import gather_labels
+
+        data_root, _ = _roots(values)
+        print(gather_labels(run, options.target, data_root, partial=options.partial))
+        return EXIT_DONE
     design = design_config(options.target)
     folder = _design_folder(options)
     data_root, _ = _roots(_values(options, _FOLDER))

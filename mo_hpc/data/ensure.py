@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.index import DatasetIndex, index_folder, read_index
 from mo_hpc.core.schema import DatasetConfig
-from mo_hpc.data.child import run_module
+from mo_hpc.data.child import raise_reported, run_module
 from mo_hpc.data.hints import data_command
 from mo_hpc.data.location import dataset_files, dataset_hash
 
@@ -93,24 +91,13 @@ def _build_in_child(
     )
     if finished.returncode == 0:
         return
-    _raise_reported(finished.stdout)
+    raise_reported(finished.stdout)
     raise UserError(
         f"Dataset '{config.name}' could not be indexed: the process that reads it ended with "
         f"status {finished.returncode}.",
         where=f"dataset={config.name}",
         remedy=f"Look at it with\n{_check_command(config, data_root, cache_root)}",
     )
-
-
-def _raise_reported(printed: str) -> None:
-    """Raises what the child says on stdout went wrong; a child that crashed says nothing."""
-    try:
-        problem: dict[str, Any] = json.loads(printed)
-    except ValueError:
-        return
-    if "os_error" in problem:
-        raise OSError(*problem["os_error"])
-    raise UserError(**problem["user_error"])
 
 
 def _check_command(config: DatasetConfig, data_root: Path, cache_root: Path) -> str:

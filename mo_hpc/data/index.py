@@ -1,26 +1,24 @@
 """Builds a dataset's index: checks the frames, and writes what planning and training read.
 
 Run as ``python -m mo_hpc.data.index DATA_ROOT CACHE_ROOT < config.json`` it is the child
-process of `mo_hpc.data.ensure`, which shows its stderr as it comes and raises anew what it
-reports as JSON on stdout: the arguments of a `UserError` or of an `OSError`. It imports
-libraries only when it needs them, so that it can report that one is missing.
+process of `mo_hpc.data.ensure`. It imports libraries only when it needs them, so that it can
+report that one is missing.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mo_hpc.core.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
+from mo_hpc.core.errors import UserError
 from mo_hpc.core.index import DatasetIndex, FrameEntry, index_folder, write_index
 from mo_hpc.core.libraries import READING, require_libraries
 from mo_hpc.core.schema import DatasetConfig
 from mo_hpc.data.build import build_if_missing
+from mo_hpc.data.child import reported
 from mo_hpc.data.findings import CheckReport
 from mo_hpc.data.hints import data_command
 from mo_hpc.data.location import dataset_files, dataset_hash
@@ -125,24 +123,13 @@ def _labelled(frame: ReadFrame, config: DatasetConfig) -> Atoms:
 def _main(arguments: Sequence[str]) -> int:
     data_root, cache_root = (Path(argument) for argument in arguments)
     config = DatasetConfig.model_validate_json(sys.stdin.read())
-    try:
-        # Whatever a parser prints must not stand in the document.
-        with redirect_stdout(sys.stderr):
-            require_libraries(READING, for_what="Indexing a dataset")
-            build_if_missing(config, cache_root)
-            build_index(config, data_root, cache_root)
-    except UserError as error:
-        fields = {"where": error.where, "valid": error.valid, "remedy": error.remedy}
-        return _report({"user_error": {"what": error.what, **fields}})
-    except OSError as error:
-        path = str(error.filename) if error.filename else None
-        return _report({"os_error": [error.errno, error.strerror or str(error), path]})
-    return EXIT_DONE
 
+    def index() -> None:
+        require_libraries(READING, for_what="Indexing a dataset")
+        build_if_missing(config, cache_root)
+        build_index(config, data_root, cache_root)
 
-def _report(problem: dict[str, Any]) -> int:
-    print(json.dumps(problem))
-    return EXIT_BAD_INPUT
+    return reported(index)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,13 @@ from mo_hpc.core.task import FoundationRef, NewElements, TaskSpec, TrainTask
 from mo_hpc.plan.settings import CellSettings
 from mo_hpc.plan.splitting import PlannedSplit
 
+_SECTIONS = {
+    "train": ("trains", ("dataset", "model", "train", "split")),
+    "label": ("labels", ("calculator", "label")),
+}
+"""Kind → what its tasks do, and the sections of settings that concern no other kind but those
+that list them, too."""
+
 
 def check_elements(
     settings: CellSettings,
@@ -52,10 +59,13 @@ def check_effects(specs: Sequence[TaskSpec], axes: AxesConfig, explicit: Mapping
                 "'energy_reference' for training.",
             )
     trainings = [spec for spec in specs if isinstance(spec, TrainTask)]
-    if not trainings and (words := _of_sections(explicit, "dataset", "model", "train", "split")):
-        raise UserError(
-            f"'{words[0]}' changes nothing: no task of this plan trains.", where=words[0]
-        )
+    kinds = {spec.kind for spec in specs}
+    acting = {section for kind in kinds for section in _SECTIONS[kind][1]}
+    for does, sections in _SECTIONS.values():
+        if words := _of_sections(explicit, *(set(sections) - acting)):
+            raise UserError(
+                f"'{words[0]}' changes nothing: no task of this plan {does}.", where=words[0]
+            )
     words = _of_sections(explicit, "model")
     if words and not any(spec.model for spec in trainings):
         raise UserError(

@@ -64,11 +64,13 @@ def _task_table(specs: list[TaskSpec]) -> Table:
     table.add_column("stage")
     for axis in axes:
         table.add_column(axis.replace("_", " ").rsplit(".")[-1])
-    for heading in ("epochs", "digest"):
+    trains = any(isinstance(spec, TrainTask) for spec in specs)
+    for heading in (*(["epochs"] if trains else []), "digest"):
         table.add_column(heading, justify="right")
     for spec in specs[:_MOST_TASKS]:
         values = [str(spec.axes.get(axis, "–")) for axis in axes]
-        table.add_row(spec.stage, *values, _epochs(spec), spec.digest[:8])
+        values += [_epochs(spec)] if trains else []
+        table.add_row(spec.stage, *values, spec.digest[:8])
     return table
 
 

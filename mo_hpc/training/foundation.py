@@ -12,7 +12,7 @@ import torch
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.record import TrainRecord, read_record
-from mo_hpc.core.task import FoundationRef, TrainTask
+from mo_hpc.core.task import FoundationRef, Runtime, TrainTask
 from mo_hpc.data.hints import data_command
 from mo_hpc.data.trust import accepted
 from mo_hpc.training.model import count_parameters
@@ -51,7 +51,7 @@ def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
         # A model of one's own, like that of an earlier stage: its record said which.
         path = Path(task.runtime.foundation_path)
         return FoundationFile(path, reference.sha256, reference.n_parameters)
-    return _accepted_file(reference, task)
+    return accepted_file(reference, task.runtime)
 
 
 def model_of_task(paths: TaskPaths, task_id: str) -> FoundationFile:
@@ -111,15 +111,20 @@ def load_foundation(file: FoundationFile) -> torch.nn.Module:
     return model.to(torch.get_default_dtype())  # type: ignore[no-any-return]
 
 
-def _accepted_file(reference: FoundationRef, task: TrainTask) -> FoundationFile:
-    path = task.runtime.foundation_path
+def accepted_file(reference: FoundationRef, runtime: Runtime) -> FoundationFile:
+    """A registered foundation, or one given by its path, as it was staged while planning.
+
+    Raises:
+        UserError: If it was not staged, or its hash is not accepted.
+    """
+    path = runtime.foundation_path
     if path is None or reference.sha256 is None:
         raise UserError(
             f"The foundation '{reference.name}' was not staged when the run was planned.",
             where="foundation",
             remedy="Launch again: it says how to stage it.",
         )
-    cache_root = Path(task.runtime.cache_root)
+    cache_root = Path(runtime.cache_root)
     if accepted(cache_root, reference.sha256) is None:
         raise UserError(
             f"The foundation '{reference.name}' was not accepted, and is not opened.",

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ase import Atoms
 
-from mo_hpc.core.config import dataset_config
 from mo_hpc.core.design import DesignConfig, VaspConfig
 from mo_hpc.core.errors import UserError, WorkIncomplete
-from mo_hpc.core.files import read_json, sha256_file, write_atomic, write_json
-from mo_hpc.core.provenance import provenance
-from mo_hpc.core.schema import DatasetConfig, LabelKeys
+from mo_hpc.core.schema import LabelKeys
 from mo_hpc.data.design.folder import extended_xyz
 from mo_hpc.data.design.outputs import RunProblem
 from mo_hpc.data.design.relaxations import Relaxation, read_relaxation
 from mo_hpc.data.design.structures import DesignedStructure, designed_structures
-from mo_hpc.data.location import confined
+from mo_hpc.data.design.target import Target, require_replaceable, target_of, write_dataset
 from mo_hpc.data.progress import tracked
 
 _MOST_NAMED = 10
@@ -72,10 +68,14 @@ def gather(
     gathered = _gathered(design, settings, folder)
     if not gathered.relaxations or (gathered.problems and not partial):
         raise WorkIncomplete(_account(gathered) + _remedy(gathered))
-    for target in targets:
-        _require_replaceable(target.path)
+    for target, _ in targets:
+        require_replaceable(target.path)
     lines = [_account(gathered)] if gathered.problems else []
-    return "\n".join([*lines, *(_write(target, gathered, design, settings) for target in targets)])
+    lines += [
+        _write(target, gathered, design, settings, last_frames_only=last)
+        for target, last in targets
+    ]
+    return "\n".join(lines)
 
 
 def _gathered(design: DesignConfig, settings: VaspConfig, folder: Path) -> _Gathered:
@@ -110,19 +110,11 @@ def _remedy(gathered: _Gathered) -> str:
     return "\nNothing was written. To leave these structures out: --partial"
 
 
-@dataclass(frozen=True)
-class _Target:
-    """A dataset's file that is to be written."""
-
-    config: DatasetConfig
-    path: Path
-    last_frames_only: bool
-
-
-def _targets(design: DesignConfig, data_root: Path) -> list[_Target]:
+def _targets(design: DesignConfig, data_root: Path) -> list[tuple[Target, bool]]:
+    """Each dataset to write, and whether it takes the last frames only."""
     named = [(design.trajectories, False), (design.equilibrium, True)]
-    targets = [_target(name, data_root, last) for name, last in named if name is not None]
-    files = {target.path.resolve(): target.config.name for target in targets}
+    targets = [(target_of(name, data_root), last) for name, last in named if name is not None]
+    files = {target.path.resolve(): target.config.name for target, _ in targets}
     if len(files) < len(targets):
         raise UserError(
             f"Datasets '{design.trajectories}' and '{design.equilibrium}' have the same file; "
@@ -133,61 +125,20 @@ def _targets(design: DesignConfig, data_root: Path) -> list[_Target]:
     return targets
 
 
-def _target(name: str, data_root: Path, last_frames_only: bool) -> _Target:
-    config = dataset_config(name)
-    expected = {"reader": "extxyz", "group_key": "structure_id", "host_key": "host"}
-    for field, value in expected.items():
-        if getattr(config, field) != value:
-            raise UserError(
-                f"Dataset '{name}' cannot hold a design's relaxations: its {field} is "
-                f"{getattr(config, field)}.",
-                where=f"dataset={name}: {field}",
-                valid=[value],
-            )
-    return _Target(config, data_root / _only_file(config), last_frames_only)
-
-
-def _only_file(config: DatasetConfig) -> PurePosixPath:
-    where = f"dataset={config.name}: files"
-    if len(config.files) != 1 or set("*?[") & set(config.files[0]):
-        raise UserError(
-            f"Dataset '{config.name}' does not say which file to write: {list(config.files)}.",
-            where=where,
-            remedy="Give one path below the data root, without '*', '?' and '['.",
-        )
-    return confined(config.files[0], where=where)
-
-
-def _origin(path: Path) -> Path:
-    """Beside a dataset's file: what it was made from, and its hash."""
-    return path.with_name(f"{path.name}.origin.json")
-
-
-def _require_replaceable(path: Path) -> None:
-    """Refuses to touch a file that this command has not written, or that was changed since."""
-    if not path.exists():
-        return
-    origin = read_json(_origin(path)) if _origin(path).is_file() else {}
-    if sha256_file(path) in (origin.get("sha256"), origin.get("replaced_sha256")):
-        return
-    raise UserError(
-        "A dataset's file is there that this command has not written; nothing was written.",
-        where=str(path),
-        remedy="Move it away, or choose another data root with data_root=DIR.",
-    )
-
-
-def _write(target: _Target, gathered: _Gathered, design: DesignConfig, settings: VaspConfig) -> str:
+def _write(
+    target: Target,
+    gathered: _Gathered,
+    design: DesignConfig,
+    settings: VaspConfig,
+    *,
+    last_frames_only: bool,
+) -> str:
     runs = gathered.relaxations.values()
     frames = [frame for run in runs for frame in _frames(*run, target.config.keys)]
-    if target.last_frames_only:
+    if last_frames_only:
         frames = [frame for frame in frames if frame.info["is_final"]]
-    content = extended_xyz(frames).encode()
     left_out = sum(relaxation.n_left_out for _, relaxation in runs)
-    document = {
-        "schema_version": 1,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "replaced_sha256": sha256_file(target.path) if target.path.exists() else None,
+    made_from = {
         "design": design.model_dump(mode="json"),
         "vasp": settings.model_dump(mode="json"),
         "n_structures": len(runs),
@@ -195,12 +146,8 @@ def _write(target: _Target, gathered: _Gathered, design: DesignConfig, settings:
         "n_steps_left_out": left_out,
         "sources": _counted([relaxation.source for _, relaxation in runs]),
         "structures_left_out": {name: str(why) for name, why in gathered.problems.items()},
-        "provenance": provenance(),
     }
-    # First, and with the hash of what is replaced: a crash between the two leaves no file
-    # that the next gathering would take for somebody else's.
-    write_json(_origin(target.path), document)
-    write_atomic(target.path, content)
+    write_dataset(target.path, extended_xyz(frames), made_from)
     unused = f", {left_out} steps with unconverged electrons left out" if left_out else ""
     written = f"{len(frames)} frames of {len(runs)} structures{unused}"
     return f"{target.config.name}: {written}, in {target.path}"
