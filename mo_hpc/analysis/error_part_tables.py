@@ -48,14 +48,12 @@ class Fold:
         parts: Its energy error in parts, None where they are undefined.
         label_energy_ev: Energy of the element in the labels, None where undetermined.
         host_element: The element that hosts it.
-        trained: The elements of the training frames.
     """
 
     row: dict[str, Any]
     parts: ErrorParts | None
     label_energy_ev: float | None
     host_element: str
-    trained: tuple[str, ...]
 
     @property
     def element(self) -> str:
@@ -91,7 +89,6 @@ def read_folds(
             parts=error_parts(predictions.only("test")),
             label_energy_ev=label_energy_ev(predictions, str(row["element"])),
             host_element=str(row["host_element"]),
-            trained=records.records[task_id].split.train_elements,
         )
     return found
 
