@@ -54,7 +54,7 @@ def paper_notes(
     Args:
         frame: The tasks that have a ratio, one row each.
         item: What the numbers are in the paper, such as ``Table 1``.
-        protocol: The paper's epochs and parameters for a task.
+        protocol: The paper's epochs and parameters for a task, as far as they are known.
     """
     source = f"Paper: {reference_values.PAPER}, {item}; labels {reference_values.PAPER_LABELS}."
     if frame.empty:
@@ -92,11 +92,12 @@ def _numbers(frame: pd.DataFrame, protocol: Protocol) -> list[str]:
         if task["paradigm"] != "zero_shot":
             compared["epochs"] = ("epochs", shown(task["paradigm"]))
         for name, (key, whose) in compared.items():
-            ours, theirs = pairs.setdefault((whose, name), ([], []))
-            ours.append(int(task[key]))
-            theirs.append(published[key])
+            if key in published:
+                ours, theirs = pairs.setdefault((whose, name), ([], []))
+                ours.append(int(task[key]))
+                theirs.append(published[key])
     return [
-        f"{whose}: {_range(ours)} {name} (paper {_range(theirs)})"
+        f"{whose}: {name} {_range(ours)} (paper {_range(theirs)})"
         for (whose, name), (ours, theirs) in pairs.items()
         if set(ours) != set(theirs)
     ]

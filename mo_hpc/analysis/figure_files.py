@@ -16,6 +16,7 @@ from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import FOLD, SETTINGS, SHOTS, described, slug
 from mo_hpc.analysis.style import figure_paths, publication_style, write_figure
 
+_OF_NEW_ELEMENTS = ("new_elements", "new_element_energy")
 _MOST_OF_A_FOLD = 10
 """Repeats and seeds of a fold that are drawn one by one; more would hide each other."""
 
@@ -122,4 +123,5 @@ def figure_caption(records: RunRecords, frame: pd.DataFrame, text: str) -> str:
 
 def _first_of_each_fold(frame: pd.DataFrame) -> pd.DataFrame:
     """The tasks of a study without the later ones of a fold's many repeats and seeds."""
-    return frame.groupby([*SETTINGS, *FOLD, SHOTS], sort=False).head(_MOST_OF_A_FOLD)
+    keys = [*SETTINGS, *FOLD, SHOTS, *_OF_NEW_ELEMENTS]
+    return frame.groupby(keys, sort=False).head(_MOST_OF_A_FOLD)

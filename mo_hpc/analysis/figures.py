@@ -20,6 +20,7 @@ from mo_hpc.analysis.few_shot_curves import few_shot_curves, few_shot_selections
 from mo_hpc.analysis.figure_files import FigureFile, Study, figure_caption, named_by
 from mo_hpc.analysis.learning_curves import Curve, learning_curves
 from mo_hpc.analysis.lodo_bars import lodo_bars
+from mo_hpc.analysis.new_element_figures import new_element_figures
 from mo_hpc.analysis.parity import Fold, energy_parity, force_parity
 from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import NONE, RunRecords
@@ -27,6 +28,7 @@ from mo_hpc.analysis.representative_figures import representative_figures
 from mo_hpc.analysis.selections import selection_settings, with_start
 from mo_hpc.analysis.settings import (
     LODO,
+    NEW_ELEMENTS,
     SELECTION,
     SHOTS,
     groups,
@@ -58,6 +60,7 @@ def _training_figures(records: RunRecords) -> list[FigureFile]:
         # One of them for each number of shots would say less than their curve.
         *_force_figures(records, results[results["protocol"] != "few_shot"], settings),
         *representative_figures(records, results[results["protocol"] == "iid"], settings),
+        *new_element_figures(records, results[results["protocol"].isin(NEW_ELEMENTS)], settings),
         *_few_shot_figures(records, results[results["protocol"] == "few_shot"], settings),
         *_committee_figures(records, results, settings),
         *_curve_figures(records, frame[frame["paradigm"] != "zero_shot"], settings),

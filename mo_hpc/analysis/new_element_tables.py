@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from mo_hpc.analysis.aggregate import SUFFIXES, counts, mean_and_std, span
+from mo_hpc.analysis.beside_paper import beside
 from mo_hpc.analysis.error_columns import error_columns
 from mo_hpc.analysis.notes import caption, notes
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.settings import groups, named, title, varying
+from mo_hpc.analysis.strategies import heading_of, published_means, published_notes
 from mo_hpc.analysis.table import Column, Table
 from mo_hpc.core.record import TrainRecord
 
@@ -58,7 +60,8 @@ def _variants(
     rows = []
     for values, tasks in groups(frame, keys):
         seen = {"n_new_in_train": _span(tasks, "n_train_with_held_out_element")}
-        rows.append(named(values) | counts(tasks) | seen | mean_and_std(tasks))
+        row = named(values) | counts(tasks) | seen | mean_and_std(tasks)
+        rows.append(row | beside(row, published_means(records, tasks), with_ratio=True))
     return Table(
         name=VARIANTS,
         title=caption(records, "New elements: errors of each variant"),
@@ -66,7 +69,7 @@ def _variants(
             *leading,
             Column("n_done", "n"),
             Column("n_new_in_train", "new in train"),
-            *error_columns(rows, "paper"),
+            *error_columns(rows, heading_of(frame)),
         ),
         rows=tuple(rows),
         notes=notes(
@@ -74,7 +77,8 @@ def _variants(
             frame,
             "Mean ± sample standard deviation over n tasks (repeats of the split); new in train: "
             f"training frames with a new element. {_MEANING}",
-        ),
+        )
+        + published_notes(records, frame),
     )
 
 

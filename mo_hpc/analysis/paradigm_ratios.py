@@ -24,7 +24,7 @@ _TITLES = {
 }
 _AVERAGED = (
     "Each ratio is of two means over repeats, on one set of labels: ours on ours, the paper's on "
-    "its own. A scratch model is compared under the same E0 policy only."
+    "its own. Where no scratch model has the E0 policy of the fine-tuned one, its own is named."
 )
 _OTHERS = ("scratch", "zero_shot")
 
@@ -67,24 +67,31 @@ def _rows(frame: pd.DataFrame, settings: Sequence[str]) -> Iterator[dict[str, An
     for values, tasks in groups(frame[frame["paradigm"] == "fine_tune"], settings):
         alike = frame[(frame[shared] == pd.Series(values)[shared]).all(axis=1)]
         for paradigm in _OTHERS:
-            chosen = alike[
-                (alike["paradigm"] == paradigm)
-                & alike["energy_reference"].isin([values["energy_reference"], NONE])
-            ]
+            chosen = _comparable(alike[alike["paradigm"] == paradigm], values["energy_reference"])
             if len(chosen):
-                yield _row(values, paradigm, mean_and_std(chosen), mean_and_std(tasks))
+                yield _row(values, chosen, tasks)
 
 
-def _row(
-    values: Mapping[str, Any], paradigm: str, other: Mapping[str, Any], tuned: Mapping[str, Any]
-) -> dict[str, Any]:
+def _comparable(frame: pd.DataFrame, policy: str) -> pd.DataFrame:
+    """The tasks with an E0 policy, else those with the only one that there is."""
+    same = frame[frame["energy_reference"] == policy]
+    if same.empty and len(set(frame["energy_reference"])) == 1:
+        return frame
+    return same
+
+
+def _row(values: Mapping[str, Any], others: pd.DataFrame, tuned: pd.DataFrame) -> dict[str, Any]:
+    paradigm, policy = (str(others[name].iloc[0]) for name in ("paradigm", "energy_reference"))
     row = named({key: value for key, value in values.items() if key != "paradigm"})
-    row["of"] = f"{shown(paradigm)} / {shown('fine_tune')}"
+    differs = policy not in (values["energy_reference"], NONE)
+    which = f"{shown(paradigm)}, E0 {policy}," if differs else shown(paradigm)
+    row["of"] = f"{which} / {shown('fine_tune')}"
     dataset, size = str(values["dataset"]), str(values["size"])
+    above, below = mean_and_std(others), mean_and_std(tuned)
     for metric, name in PAPER_KEYS.items():
         published, _ = reference_values.table1_value(dataset, paradigm, size, metric)
         published_tuned, _ = reference_values.table1_value(dataset, "fine_tune", size, metric)
-        row[f"ratio_of_{name}"] = ratio(other[metric], tuned[metric])
+        row[f"ratio_of_{name}"] = ratio(above[metric], below[metric])
         row[f"paper_ratio_of_{name}"] = ratio(published, published_tuned)
     return row
 

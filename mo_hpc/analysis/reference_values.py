@@ -31,9 +31,11 @@ _SETS = {
     "mo6970/equilibrium": "Eq",
     "mo6970_replica": "NonEq",
     "mo6970_replica/equilibrium": "Eq",
+    "mo_with_new_elements/equilibrium_and_new": "Eq and new elements",
+    "mo_with_new_elements_replica/equilibrium_and_new": "Eq and new elements",
 }
 """Dataset → the paper's name of the set of structures that it has."""
-_PAPER_LABELS = ("mo420", "mo6970")
+_PAPER_LABELS = ("mo420", "mo6970", "mo_with_new_elements")
 _REDUCED = "reduced_"
 """Beginning of the names of sizes that are the paper's, reduced for two cores."""
 TABLE2_OF = ("Eq", "medium")
@@ -41,7 +43,7 @@ TABLE2_OF = ("Eq", "medium")
 
 
 def paper_set(dataset: str) -> str | None:
-    """The paper's name of a dataset's structures, ``Eq`` or ``NonEq``; None for any other set.
+    """The name of a dataset's structures, the paper's where it has one; None for any other set.
 
     Args:
         dataset: Registered dataset, with or without a subset behind a slash.
@@ -82,8 +84,14 @@ def table2_heading(dataset: str, size: str) -> str:
     which = "paper" if same else f"paper ({', '.join(TABLE2_OF)})"
     if has_paper_labels(dataset):
         return which
-    of_design = dataset.partition("/")[0] in _SETS
+    of_design = any(name.partition("/")[0] == dataset.partition("/")[0] for name in _SETS)
     return f"{which}, other labels" if of_design else f"{which}, other data and labels"
+
+
+def new_elements_heading(dataset: str, size: str) -> str:
+    """What the paper's errors on new elements are called beside results of a dataset and size."""
+    which = "paper" if size == TABLE2_OF[1] else f"paper ({TABLE2_OF[1]})"
+    return which if has_paper_labels(dataset) else f"{which}, other labels"
 
 
 def table1_value(
@@ -126,6 +134,20 @@ def table2_value(element: str, protocol: str, metric: str) -> float | None:
 def table2_elements() -> list[str]:
     """The held-out elements of the paper's Table 2."""
     return [str(element) for element in _read("table2")["element"]]
+
+
+def new_element_value(strategy: str, metric: str) -> float | None:
+    """An energy error of the paper on its nine new elements, None where it gives none.
+
+    Args:
+        strategy: ``dipi`` or ``refine_tune``.
+        metric: A key of `PAPER_KEYS`.
+    """
+    table = _read("new_elements")
+    column = PAPER_KEYS[metric]
+    if column not in table:
+        return None
+    return float(table.loc[table["strategy"] == strategy, column].iloc[0])
 
 
 def stated_range(paradigm: str) -> tuple[float, float]:
