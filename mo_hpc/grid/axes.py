@@ -67,6 +67,26 @@ def needs(stage: StageConfig) -> tuple[str, ...]:
     return tuple(taken)
 
 
+def with_acting_committees(
+    stages: Mapping[str, StageConfig], selection: str
+) -> dict[str, StageConfig]:
+    """The stages without the committees that choose nothing, which then need no planning.
+
+    Args:
+        stages: The stages, narrowed.
+        selection: What the configuration says where a stage does not.
+    """
+
+    def acts(stage: StageConfig) -> bool:
+        asked = {*stage.axes.get("selection", ()), stage.split.get("selection"), selection}
+        return stage.committee is None or "committee" in asked
+
+    return {
+        name: stage if acts(stage) else stage.model_copy(update={"committee": None})
+        for name, stage in stages.items()
+    }
+
+
 def in_order(stages: Mapping[str, StageConfig]) -> list[str]:
     """Names of the stages, each after the stages it needs; unneeded helpers are dropped.
 

@@ -13,7 +13,7 @@ from mo_hpc.core.files import digest
 from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.schema import RunConfig, StageConfig
 from mo_hpc.data.location import resolve_roots
-from mo_hpc.grid.axes import in_order, narrowed, needs
+from mo_hpc.grid.axes import in_order, narrowed, needs, with_acting_committees
 from mo_hpc.plan.checks import check_effects
 from mo_hpc.plan.made_models import MadeModels
 from mo_hpc.plan.planning import PlannedTask, Planning, StagePlanner
@@ -54,6 +54,7 @@ def make_plan(
         UserError: If anything in the configuration or the data forbids the run.
     """
     stages = narrowed(config.grid, config.axes)
+    stages = with_acting_committees(stages, config.split.selection)
     if config.foundation is not None:
         stages = _refounded(stages, config.foundation)
     roots = resolve_roots(config.data_root, config.cache_root)

@@ -97,7 +97,7 @@ def summary_of(
         n_train=len(split.train),
         n_valid=len(split.valid),
         n_test=len(split.test),
-        n_excluded=len(split.excluded),
+        n_excluded=len(split.excluded) + sum(map(len, split.pool)),
         train_elements=tuple(sorted(train_elements)),
         test_elements=_elements(by_id, tested),
         audit=audit,

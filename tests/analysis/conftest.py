@@ -198,6 +198,7 @@ def _split(axes: dict[str, Any]) -> SplitSummary:
         grouped=axes.get("grouped", True),
         shots=axes.get("shots", 0),
         new_elements=NEW if axes.get("protocol") in NEW_ELEMENTS else (),
+        selection=axes.get("selection", "random"),
     )
     audit = LeakageAudit(
         n_duplicates=0,

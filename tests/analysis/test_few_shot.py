@@ -175,3 +175,87 @@ def test_an_error_that_no_task_defines_has_no_number(records):
     shown = [cells for cells in table.cells() if "F MAE" in cells]
     assert len(shown) == 2
     assert [cells[-4:] for cells in shown] == [["–"] * 4] * 2
+
+
+# -- ways to choose the structures ----------------------------------------------------
+
+RULES = ("random", "descriptor", "committee")
+
+
+def axes_of_selections() -> tuple[dict[str, object], ...]:
+    cells: list[dict[str, object]] = []
+    for element, repeat in itertools.product(("Nb", "W"), (0, 1)):
+        fold = {"protocol": "few_shot", "element": element, "repeat": repeat}
+        cells.append(fold | {"paradigm": "zero_shot"})
+        trained = fold | {"paradigm": "fine_tune"}
+        cells.append(trained | {"shots": 0})
+        cells.extend(
+            trained | {"shots": shots, "selection": rule}
+            for shots, rule in itertools.product(SHOTS[1:], RULES)
+        )
+    return tuple(cells)
+
+
+@pytest.fixture(scope="module")
+def of_selections(make_run, tmp_path_factory) -> RunRecords:
+    limit = Thresholds(force_mae_mev_per_ang_component=1000.0)
+    folder = tmp_path_factory.mktemp("selections")
+    run = make_run(folder, axes_of_tasks=axes_of_selections(), thresholds=limit, unfinished=(2,))
+    return read_run(run, {}, lambda _: None)
+
+
+def test_each_selection_has_a_curve_from_the_shared_start(of_selections):
+    tables = {table.name: table for table in make_tables(of_selections)}
+    rows = [row for row in tables["few_shot"].rows if row["element"] == "Nb"]
+    assert [(row["selection"], row["shots"]) for row in rows] == [
+        ("-", 0),
+        *itertools.product(RULES, SHOTS),
+    ]
+    starts = [row for row in rows if row["shots"] == 0 and row["selection"] != "-"]
+    assert len({row[FORCE] for row in starts}) == 1
+    by_committee = [
+        record.metrics[FORCE]
+        for record in of_selections.records.values()
+        if record.axes.get("selection") == "committee"
+        and (record.axes["element"], record.axes["shots"]) == ("Nb", 10)
+    ]
+    assert rows[-1][FORCE] == pytest.approx(statistics.mean(by_committee))
+    text = to_markdown(tables["few_shot"])
+    assert "another set of structures to choose from" in text
+    assert "on whose force models without the element disagree most" in text
+    # The start that is missing is one task, although three curves lack it.
+    assert f"Missing, 1 of {len(axes_of_selections())} tasks" in text
+
+
+def test_the_threshold_table_says_how_many_each_selection_needs(of_selections):
+    table = next(each for each in make_tables(of_selections) if each.name == "few_shot_thresholds")
+    assert [(row["selection"], row["element"]) for row in table.rows] == list(
+        itertools.product(RULES, ("Nb", "W"))
+    )
+    # Of the element with a start that is missing, the mean begins where both choices have one.
+    assert [row["shots_of_mean"] for row in table.rows] == [2, 0] * 3
+
+
+def test_selections_are_drawn_side_by_side_with_their_ranges(of_selections):
+    figures = [each for each in figures_of(of_selections) if each.name.startswith("few_shot")]
+    assert [figure.name for figure in figures] == ["few_shot_fine_tune"]
+    drawn = figures[0].draw()
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["Nb", "W"]
+    for axes in drawn.axes:
+        assert len(axes.containers) == len(RULES)
+        ranges = [each for each in axes.collections if each.get_alpha() is not None]
+        assert len(ranges) == len(RULES)
+    named = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert named[: len(RULES)] == list(RULES)
+
+
+def test_one_selection_that_is_not_random_is_named(make_run, tmp_path):
+    trained = [
+        axes
+        for axes in axes_of_selections()
+        if axes.get("selection") == "descriptor" or axes.get("shots") == 0
+    ]
+    records = read_run(make_run(tmp_path, axes_of_tasks=tuple(trained)), {}, lambda _: None)
+    table = next(each for each in make_tables(records) if each.name == "few_shot")
+    assert {row["selection"] for row in table.rows} == {"descriptor"}
+    assert "selection" in [column.key for column in table.columns]

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mo_hpc.core.errors import UserError
+from mo_hpc.core.files import digest
 from mo_hpc.core.index import FrameEntry
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import Split
@@ -242,6 +243,33 @@ def test_strict_keeps_the_element_out_of_train_and_valid(frames, config):
     with_element = {frame.id for frame in frames if config["element"] in frame.composition}
     assert not with_element.intersection(split.train + split.valid)
     assert with_element == set(split.test)
+
+
+@settings(max_examples=10, deadline=None)
+@given(datasets(), configs, st.sampled_from(("descriptor", "committee")))
+def test_models_choose_from_what_random_takes_the_first_of(frames, config, rule):
+    config |= {"protocol": "few_shot", "shots": 1}
+    random_split = split_or_reject(frames, **config)
+    to_choose = split_of(frames, **config, selection=rule)
+    assert len(to_choose.pool) == config["max_shots"]
+    pooled = {id_ for unit in to_choose.pool for id_ in unit}
+    assert pooled.isdisjoint(id_ for part in parts_of(to_choose) for id_ in part)
+    first = to_choose.choosing(to_choose.pool[:1])
+    assert parts_of(first)[:3] == parts_of(random_split)[:3]
+    assert set(first.excluded) == set(random_split.excluded)
+    assert set(to_choose.widest.train) == pooled.union(to_choose.train)
+    assert len({to_choose.digest, first.digest, to_choose.widest.digest}) == 3
+
+
+def test_a_split_without_a_pool_has_the_digest_it_always_had():
+    split = Split(train=("a",), valid=("b",), test=("c",), excluded=("d",))
+    assert split.digest == digest({"train": ["a"], "valid": ["b"], "test": ["c"]})
+
+
+@pytest.mark.parametrize("rule", ["descriptor", "committee"])
+def test_there_must_be_something_to_choose(rule):
+    with pytest.raises(ValueError, match=f"selection={rule} has nothing to choose: shots=5"):
+        SplitConfig(protocol="few_shot", element="Nb", shots=5, max_shots=5, selection=rule)
 
 
 @settings(max_examples=10, deadline=None)

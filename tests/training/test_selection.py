@@ -7,13 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from mo_hpc.core.errors import BadDataError
-from mo_hpc.core.files import read_json, write_json
+from mo_hpc.core.files import read_json, sha256_file, write_json
+from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.record import read_record, write_record
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import ShotChoice, Split
 from mo_hpc.training import selection
+from mo_hpc.training.checkpoint import save_model
 from mo_hpc.training.worker import run_training_task
 
 ELEMENT, NUMBER, SHOTS = "W", 74, 3
@@ -47,11 +50,21 @@ def frames(toy_dataset, toy_frames):
 
 @pytest.fixture(scope="module")
 def run_folder(make_task_in, tmp_path_factory):
-    """A run with three trained models, the first of which the others start from."""
+    """A run with a trained model, from which tasks start, and two like it that disagree."""
     folder = tmp_path_factory.mktemp("run")
-    for seed in SEEDS:
-        paths, task = make_task_in(folder)(f"model{seed}", seed=seed, max_epochs=1)
-        write_record(paths, _run(paths, task))
+    paths, task = make_task_in(folder)("model1", max_epochs=1)
+    record = _run(paths, task)
+    write_record(paths, record)
+    for seed in SEEDS[1:]:
+        model = torch.load(paths.model, weights_only=False)
+        generator = torch.Generator().manual_seed(seed)
+        for weights in model.readouts.parameters():
+            noise = torch.randn(weights.shape, generator=generator, dtype=weights.dtype)
+            weights.data += 0.3 * weights.data.std() * noise
+        other = TaskPaths(paths.folder.parent / f"model{seed}")
+        save_model(other.model, model)
+        changed = {"task_id": f"model{seed}", "model_sha256": sha256_file(other.model)}
+        write_record(other, record.model_copy(update=changed))
     return folder
 
 
@@ -64,7 +77,7 @@ def make(make_task_in, run_folder, fold):
             name,
             paradigm="fine_tune",
             foundation={"task_id": "model1", "elements": ["Mo", "Nb", "W"], "is_stand_in": True},
-            max_epochs=2,
+            max_epochs=1,
             **settings,
         )
         config = SplitConfig(
@@ -106,14 +119,19 @@ def test_the_choice_is_farthest_first_in_the_descriptors_of_mace(
     candidates = {name: of_atoms[name][frames[name].numbers == NUMBER] for (name,) in fold.pool}
     known = np.concatenate([of_atoms[name] for name in fold.train])
     for (taken,), score in zip(record.split.choice.chosen, record.split.choice.scores, strict=True):
-        gaps = {
-            name: np.linalg.norm(atoms[:, None] - known[None], axis=2).min(axis=1).max()
-            for name, atoms in candidates.items()
-        }
+        gaps = {name: _gap({name: atoms}, known) for name, atoms in candidates.items()}
         assert gaps[taken] == pytest.approx(max(gaps.values()), rel=1e-6)
         assert score == pytest.approx(gaps[taken], rel=1e-6)
         known = np.concatenate([known, candidates[taken]])
     assert all(later <= earlier for earlier, later in pairwise(record.split.choice.scores))
+
+
+def _gap(candidates, known):
+    """Distance of the atom that is farthest from all known ones."""
+    return max(
+        np.linalg.norm(atoms[:, None] - known[None], axis=2).min(axis=1).max()
+        for atoms in candidates.values()
+    )
 
 
 def test_the_record_is_of_the_split_that_was_trained_on(by_descriptor, fold):
@@ -171,7 +189,7 @@ def test_a_committee_takes_what_it_disagrees_on_most(make, run_folder, fold, fra
 
 
 def _members(paths, task):
-    return [type(paths)(paths.folder.parent / name) for name in task.committee]
+    return [TaskPaths(paths.folder.parent / name) for name in task.committee]
 
 
 def test_what_an_earlier_attempt_chose_stays_chosen(make, fold):
@@ -211,7 +229,7 @@ def test_a_choice_that_is_not_of_the_task_is_refused(make, by_descriptor, change
 @pytest.mark.slow
 def test_a_killed_task_goes_on_with_what_it_chose(make, run_alone, by_descriptor):
     paths, task = make("killed", "descriptor")
-    # Two passes before the first epoch, two batches each; the sixth draw is within training.
+    # Statistics draw four batches; the sixth is within the first epoch.
     child = run_alone(paths, "6")
     _, errors = child.communicate(timeout=120)
     assert child.returncode == -signal.SIGKILL, errors
