@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from mo_hpc.core import config, design, registry, schema
+from mo_hpc.core import checks, config, design, registry, schema
 from mo_hpc.core.record import Record
 from mo_hpc.core.task import TaskSpec
 
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "training": {"core", "data", "grid", "metrics", "plan"},
     "analysis": {"core", "data", "grid", "metrics", "plan"},
     "regression": {"core", "data", "grid", "metrics", "plan"},
-    "checks": {"core", "data"},
+    "checks": {"core", "data", "labelling", "training"},
     "labelling": {"core", "data", "plan", "training"},
     "exports": {"core", "data", "metrics", "training"},
     "watch": {"core", "plan", "executors"},
@@ -271,6 +271,7 @@ def test_registries_offer_what_the_schema_accepts():
     assert choices(schema.ExecutorConfig, "name") == set(registry.EXECUTORS)
     assert choices(schema.DatasetConfig, "reader") == set(registry.READERS)
     assert choices(schema.SplitConfig, "protocol") == set(registry.SPLITTERS)
+    assert set(get_args(checks.CheckName)) == set(registry.CHECKS) == set(checks.ACTING)
     assert choices(schema.StageConfig, "kind") == set(registry.TASK_KINDS)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mo_hpc.analysis.calibration_curves import calibration_curves
+from mo_hpc.analysis.check_plots import check_figures
 from mo_hpc.analysis.committees import committee_tasks, read_committees
 from mo_hpc.analysis.difficulty_plot import difficulty_plot
 from mo_hpc.analysis.difficulty_tables import measured_difficulty, with_enough_elements
@@ -37,7 +38,7 @@ from mo_hpc.analysis.settings import (
     shown,
     varying,
 )
-from mo_hpc.core.files import read_lines, sha256_file
+from mo_hpc.core.files import digest, read_lines, sha256_file
 
 _ROWS_OF_FORCES = ("paradigm", "energy_reference")
 
@@ -48,7 +49,10 @@ def figures_of(records: RunRecords) -> list[FigureFile]:
     What they are called follows from all tasks of the run, done or not, so that a partial
     collection and the final one use the same names.
     """
-    return _training_figures(records) if len(records.frame) else []
+    return [
+        *(_training_figures(records) if len(records.frame) else []),
+        *check_figures(records),
+    ]
 
 
 def _training_figures(records: RunRecords) -> list[FigureFile]:
@@ -75,6 +79,7 @@ def drawn_from(records: RunRecords, figures: Sequence[FigureFile]) -> dict[str, 
     found["thresholds"] = records.manifest.thresholds.model_dump_json()
     rows = pd.util.hash_pandas_object(records.frame, index=False)
     found["tasks"] = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
+    found |= {task_id: digest(each.model_dump()) for task_id, each in records.others.items()}
     for task_id in sorted({task_id for figure in figures for task_id in figure.tasks}):
         task = records.run.task(task_id)
         found[f"{task_id}/{task.predictions.name}"] = records.records[task_id].predictions_sha256

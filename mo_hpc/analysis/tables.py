@@ -13,6 +13,7 @@ from dataclasses import replace
 import pandas as pd
 
 from mo_hpc.analysis.aggregate import SUFFIXES, mean_and_std
+from mo_hpc.analysis.check_tables import check_tables
 from mo_hpc.analysis.committees import committee_tables
 from mo_hpc.analysis.difficulty_tables import difficulty_tables
 from mo_hpc.analysis.energy_relation_tables import energy_relation_tables
@@ -37,6 +38,7 @@ def make_tables(records: RunRecords) -> list[Table]:
     """All tables of a run, those of most interest first."""
     tables = _training_tables(records) if len(records.frame) else []
     tables.extend(label_tables(records))
+    tables.extend(check_tables(records))
     mixed = mixed_images(records)
     return [replace(table, notes=(*table.notes, *mixed)) for table in tables]
 

@@ -17,7 +17,7 @@ from mo_hpc.core.checks import CheckConfig
 
 _FITTED = (
     "equilibrium_volume_ang3_per_atom",
-    "cohesive_minimum_ev_per_atom",
+    "energy_at_minimum_ev_per_atom",
     "bulk_modulus_gpa",
     "bulk_modulus_derivative",
     "fit_rms_mev_per_atom",

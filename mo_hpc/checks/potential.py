@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,13 @@ from ase import Atoms
 from ase.calculators.fd import FiniteDifferenceCalculator
 
 from mo_hpc.checks.result import CheckFailedError
+from mo_hpc.core.errors import StopRequested
 
 _STRAIN_STEP = 1e-5
+
+
+def _goes_on() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,10 +27,21 @@ class Potential:
     Attributes:
         calculator: An ASE calculator of energies and forces; stresses are optional.
         elements: The elements it knows; None: it does not say.
+        is_to_stop: Asked before each computation.
     """
 
     calculator: Any
     elements: frozenset[str] | None = None
+    is_to_stop: Callable[[], bool] = _goes_on
+
+    def leave_if_asked(self) -> None:
+        """Ends the check.
+
+        Raises:
+            StopRequested: If it is to stop.
+        """
+        if self.is_to_stop():
+            raise StopRequested("The check was asked to stop; it begins anew with its task.")
 
     def require(self, symbols: Iterable[str]) -> None:
         """Refuses elements that the model does not know.
@@ -69,7 +85,9 @@ class Potential:
 
         Raises:
             CheckFailedError: If an element is unknown, or the energy is not finite.
+            StopRequested: If the check is to stop.
         """
+        self.leave_if_asked()
         energy = float(self.attached(atoms).get_potential_energy())
         if not np.isfinite(energy):
             raise CheckFailedError(f"The energy of {atoms.symbols} is {energy}.")

@@ -21,7 +21,7 @@ def relaxed(atoms: Atoms, potential: Potential, settings: CheckConfig) -> Atoms:
     Raises:
         CheckFailedError: If that does not converge, or an element is unknown.
     """
-    _run(potential.attached(atoms), atoms, settings)
+    _run(potential.attached(atoms), atoms, potential, settings)
     return atoms
 
 
@@ -33,7 +33,7 @@ def cell_relaxed(atoms: Atoms, potential: Potential, settings: CheckConfig) -> A
             unknown.
     """
     before = atoms.get_volume()
-    _run(FrechetCellFilter(potential.with_stress(atoms)), atoms, settings)
+    _run(FrechetCellFilter(potential.with_stress(atoms)), atoms, potential, settings)
     change = atoms.get_volume() / before
     if not 1 / _LARGEST_CHANGE < change < _LARGEST_CHANGE:
         raise CheckFailedError(
@@ -42,9 +42,12 @@ def cell_relaxed(atoms: Atoms, potential: Potential, settings: CheckConfig) -> A
     return atoms
 
 
-def _run(target: Atoms | FrechetCellFilter, atoms: Atoms, settings: CheckConfig) -> None:
+def _run(
+    target: Atoms | FrechetCellFilter, atoms: Atoms, potential: Potential, settings: CheckConfig
+) -> None:
     optimizer = LBFGS(target, logfile=None)
     for converged in optimizer.irun(fmax=settings.fmax_ev_per_ang, steps=settings.max_steps):
+        potential.leave_if_asked()
         force = float(np.abs(atoms.get_forces()).max())
         if not np.isfinite(force):
             raise CheckFailedError(

@@ -63,6 +63,7 @@ def _run(sites: Atoms, potential: Potential, settings: CheckConfig) -> _Run:
     noted: list[tuple[float, float, float]] = []
     smallest = np.inf
     for step, _ in enumerate(dynamics.irun(settings.equilibration_steps + settings.md_steps)):
+        potential.leave_if_asked()
         kinetic, potential_ev = atoms.get_kinetic_energy(), atoms.get_potential_energy()
         if not np.isfinite(kinetic + potential_ev) or kinetic > _RUNAWAY * first:
             raise CheckFailedError(

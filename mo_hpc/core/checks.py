@@ -9,6 +9,33 @@ from pydantic import Field, model_validator
 from mo_hpc.core.elements import Element
 from mo_hpc.core.strict import Strict
 
+CheckName = Literal[
+    "lattice_constant",
+    "equation_of_state",
+    "elastic_constants",
+    "vacancy",
+    "substitution",
+    "binding",
+    "surfaces",
+    "stability",
+]
+
+_RELAXATION = ("fmax_ev_per_ang", "max_steps")
+ACTING: dict[CheckName, tuple[str, ...]] = {
+    "lattice_constant": ("host",),
+    "equation_of_state": ("host", "volume_range", "n_volumes"),
+    "elastic_constants": ("host", "max_strain"),
+    "vacancy": ("host", "repeat", *_RELAXATION),
+    "substitution": ("host", "dopants", "repeat", *_RELAXATION),
+    "binding": ("host", "dopants", "pairs", "pair_shells", "repeat", *_RELAXATION),
+    "surfaces": ("host", "slab_ang", "vacuum_ang", *_RELAXATION),
+    "stability": (
+        *("host", "repeat", "temperature_k", "timestep_fs"),
+        *("equilibration_steps", "md_steps", "seed"),
+    ),
+}
+"""Check → the settings that change its result; the others are no part of its task's identity."""
+
 STUDY_DOPANTS: tuple[str, ...] = (
     *("Cr", "Fe", "Mn", "Nb", "Re", "Ta", "Ti", "V", "W", "Y", "Zr"),
     *("Ag", "Al", "Au", "Co", "Cu", "Hf", "Hg", "Ni", "Zn"),

@@ -54,6 +54,23 @@ TASK_KINDS = {
         runner="mo_hpc.labelling.worker:run_labelling",
         libraries=READING,
     ),
+    "check": TaskKind(
+        task="mo_hpc.core.check_task:CheckTask",
+        record="mo_hpc.core.check_task:CheckRecord",
+        planner="mo_hpc.plan.check_tasks:CheckPlanner",
+        runner="mo_hpc.checks.worker:run_check_task",
+        libraries=TRAINING,
+    ),
+}
+CHECKS = {
+    "lattice_constant": "mo_hpc.checks.lattice:lattice_constant",
+    "equation_of_state": "mo_hpc.checks.equation_of_state:equation_of_state",
+    "elastic_constants": "mo_hpc.checks.elastic:elastic_constants",
+    "vacancy": "mo_hpc.checks.vacancy:vacancy",
+    "substitution": "mo_hpc.checks.substitution:substitution",
+    "binding": "mo_hpc.checks.binding:binding",
+    "surfaces": "mo_hpc.checks.surfaces:surfaces",
+    "stability": "mo_hpc.checks.stability:stability",
 }
 READERS = {
     "extxyz": "mo_hpc.data.readers:ExtxyzReader",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from mo_hpc.core.calculation import CalculatorConfig, LabelConfig
+from mo_hpc.core.checks import CheckConfig, CheckName
 from mo_hpc.core.elements import Element
 from mo_hpc.core.execution import ExecutorConfig, Resources, RetryConfig, SiteConfig
 from mo_hpc.core.strict import FOLDER_NAME, Scalar, Strict
@@ -231,7 +232,7 @@ class NewElementsConfig(Strict):
 class StageConfig(Strict):
     """One stage of a grid: tasks that differ only along its axes."""
 
-    kind: Literal["train", "label"] = "train"
+    kind: Literal["train", "label", "check"] = "train"
     axes: dict[str, tuple[Scalar, ...]] = {}
     """Axis name → values; see `mo_hpc.grid.axes` for the names."""
     exclude: tuple[dict[str, Scalar], ...] = ()
@@ -251,6 +252,7 @@ class StageConfig(Strict):
     new_elements: dict[str, Any] = {}
     calculator: dict[str, Any] = {}
     label: dict[str, Any] = {}
+    checks: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     only_if_needed: bool = False
     """True: the stage is dropped when no other stage takes its output."""
@@ -286,6 +288,9 @@ class AxesConfig(Strict):
     repeat: tuple[int, ...] | None = None
     seed: tuple[int, ...] | None = None
     grouped: tuple[bool, ...] | None = None
+    check: tuple[CheckName, ...] | None = None
+    potential: tuple[str, ...] | None = None
+    """Models to check: ``eam``, a registered name, a path, ``run:GRID`` or ``MODULE:FACTORY``."""
     new_elements: tuple[NewElementWeights, ...] | None = None
     new_element_energy: tuple[NewElementEnergy, ...] | None = None
 
@@ -322,6 +327,7 @@ class RunConfig(Strict):
     axes: AxesConfig = AxesConfig()
     calculator: CalculatorConfig = CalculatorConfig()
     label: LabelConfig = LabelConfig()
+    checks: CheckConfig = CheckConfig()
     foundation: str | None = None
     runs_root: str = "runs"
     data_root: str | None = None

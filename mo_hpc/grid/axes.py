@@ -20,6 +20,8 @@ AXES: dict[str, str] = {
     "grouped": "split.grouped",
     "energy_reference": "train.energy_reference",
     "seed": "train.seed",
+    "check": "check",
+    "potential": "potential",
     "new_elements": "new_elements.weights",
     "new_element_energy": "new_elements.energy_reference",
 }

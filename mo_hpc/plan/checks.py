@@ -14,6 +14,7 @@ from mo_hpc.plan.splitting import PlannedSplit
 _SECTIONS = {
     "train": ("trains", ("dataset", "model", "train", "split")),
     "label": ("labels", ("calculator", "label")),
+    "check": ("checks a model", ("calculator", "checks")),
 }
 """Kind → what its tasks do, and the sections of settings that concern no other kind but those
 that list them, too."""

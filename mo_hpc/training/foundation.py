@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from mo_hpc.core.check_task import CheckTask
 from mo_hpc.core.errors import UserError
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.record import TrainRecord, read_record
@@ -33,7 +34,7 @@ class FoundationFile:
     n_parameters: int | None
 
 
-def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
+def foundation_file(paths: TaskPaths, task: TrainTask | CheckTask) -> FoundationFile:
     """Where a task's foundation lies, and the hash under which it may be opened.
 
     Raises:
@@ -42,7 +43,7 @@ def foundation_file(paths: TaskPaths, task: TrainTask) -> FoundationFile:
     reference = task.foundation
     if reference is None:
         raise UserError(
-            f"The paradigm '{task.paradigm}' needs a foundation, and this task has none.",
+            "This task needs a foundation, and has none.",
             where=str(paths.task),
         )
     if reference.task_id is not None:

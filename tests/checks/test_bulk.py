@@ -7,6 +7,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.units import GPa
+from pydantic import ValidationError
 
 from mo_hpc.checks.elastic import elastic_constants
 from mo_hpc.checks.equation_of_state import equation_of_state
@@ -32,7 +33,7 @@ def test_embedded_atoms_have_the_published_lattice_constant_and_energy(eam, sett
     found = by_name(lattice_constant(eam, settings), "bcc")["lattice_constant_ang"].value
     assert found == pytest.approx(2 / np.sqrt(3) * EAM_PARAMETERS["Mo"].re, abs=1e-3)
     fitted = by_name(equation_of_state(eam, settings), "bcc")
-    assert fitted["cohesive_minimum_ev_per_atom"].value == pytest.approx(-6.81, abs=1e-3)
+    assert fitted["energy_at_minimum_ev_per_atom"].value == pytest.approx(-6.81, abs=1e-3)
 
 
 class Birch(Calculator):
@@ -54,7 +55,7 @@ def test_equation_of_state_finds_the_parameters_of_an_exact_one():
     result = equation_of_state(Potential(Birch()), CheckConfig(n_volumes=9))
     found = {name: value.value for name, value in by_name(result, "bcc").items()}
     assert found["equilibrium_volume_ang3_per_atom"] == pytest.approx(15.8, abs=1e-5)
-    assert found["cohesive_minimum_ev_per_atom"] == pytest.approx(-10.0, abs=1e-8)
+    assert found["energy_at_minimum_ev_per_atom"] == pytest.approx(-10.0, abs=1e-8)
     assert found["bulk_modulus_gpa"] == pytest.approx(260, abs=1e-3)
     assert found["bulk_modulus_derivative"] == pytest.approx(4.3, abs=1e-3)
     assert found["fit_rms_mev_per_atom"] < 1e-6
@@ -152,3 +153,9 @@ def test_a_host_that_the_model_does_not_know_is_an_outcome(bonds):
     for check in (lattice_constant, elastic_constants):
         problems = {value.problem for value in check(bonds, tungsten).values}
         assert problems == {"The model does not know W."}
+
+
+def test_settings_that_contradict_themselves_are_refused():
+    for wrong in ({"host": "W"}, {"dopants": ("V", "V")}, {"pair_shells": (0,)}):
+        with pytest.raises(ValidationError):
+            CheckConfig(**wrong)
