@@ -103,17 +103,19 @@ def write_enter_script(
 
 
 def _foundation(config: RunConfig) -> Iterator[Path]:
-    if config.foundation and Path(config.foundation).is_file():
-        yield Path(config.foundation)
-        yield Path(config.foundation).resolve()
+    for model in (config.foundation, config.new_elements.foundation):
+        if model and Path(model).is_file():
+            yield Path(model)
+            yield Path(model).resolve()
 
 
 def _read_by(task: TaskSpec) -> Iterator[Path]:
     data_root, cache_root = Path(task.runtime.data_root), Path(task.runtime.cache_root)
     yield data_root
-    if task.runtime.foundation_path:
-        yield Path(task.runtime.foundation_path)
-        yield Path(task.runtime.foundation_path).resolve()
+    for model in (task.runtime.foundation_path, task.runtime.donor_path):
+        if model:
+            yield Path(model)
+            yield Path(model).resolve()
     if isinstance(task, TrainTask):
         yield from _linked(task.dataset.config, data_root, cache_root)
 

@@ -238,10 +238,12 @@ def test_without_the_image_nothing_is_submitted(victim, run, stand_in_runtime):
 def test_the_tasks_own_places_are_seen_inside(run, make_task, stand_in_runtime, tmp_path):
     config = config_of(*stand_in_runtime.words(), f"cache_root={tmp_path / 'cache'}")
     task = make_task("a")
-    places = {"data_root": "/far/data", "cache_root": "/far/cache", "foundation_path": "/m.pt"}
+    models = {"foundation_path": "/m.pt", "donor_path": "/donor.pt"}
+    places = {"data_root": "/far/data", "cache_root": "/far/cache", **models}
     task = task.model_copy(update={"runtime": task.runtime.model_copy(update=places)})
     found = {str(each.path): each.writable for each in run_container(run, config, [task]).binds}
     expected = {"/far/data": False, "/far/cache": True, "/m.pt": False, str(run.folder): True}
+    expected |= {"/donor.pt": False}
     assert expected.items() <= found.items()
 
 
