@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mo_hpc.analysis.leakage import audit_columns
-from mo_hpc.analysis.settings import AVERAGED, FOLD, SETTINGS, SHOTS
+from mo_hpc.analysis.settings import AVERAGED, FOLD, SELECTION, SETTINGS, SHOTS
 from mo_hpc.core.errors import WorkIncomplete
 from mo_hpc.core.paths import RunPaths
 from mo_hpc.core.record import Record, TrainRecord, read_task
@@ -148,7 +148,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows; where nothing is trained there are none, but the columns that tables look at."""
     if rows:
         return pd.DataFrame(rows)
-    names = ("task_id", "state", "labels", *SETTINGS, *FOLD, *AVERAGED, SHOTS)
+    names = ("task_id", "state", "labels", *SETTINGS, *FOLD, *AVERAGED, SHOTS, SELECTION)
     columns = {name: pd.Series(dtype=object) for name in names}
     return pd.DataFrame(columns | {name: pd.Series(dtype=bool) for name in _FLAGS})
 
@@ -190,7 +190,7 @@ def _settings(task: TrainTask) -> dict[str, Any]:
         "element": split.element if split.element and split.protocol != "iid" else NONE,
         # A zero-shot model keeps the references it was made with.
         "energy_reference": NONE if task.paradigm == "zero_shot" else task.train.energy_reference,
-        "selection": split.selection if _selects(task) else NONE,
+        SELECTION: split.selection if _selects(task) else NONE,
         # A zero-shot model is not trained, so it has seen none.
         "shots": split.shots
         if split.protocol == "few_shot" and task.paradigm != "zero_shot"
