@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.style import DOUBLE_COLUMN_IN, ELEMENT_COLOURS, SINGLE_COLUMN_IN
 from mo_hpc.core.check_task import CheckedCurve, CheckedValue, CheckRecord
 
+_LONGEST_LABEL = 50
 _LINES = {"bcc": "-", "fcc": "--"}
 _VOLUME, _ENERGY = "volume_ang3_per_atom", "energy_ev_per_atom"
 _DOPANT_FIGURES = {
@@ -31,8 +33,8 @@ def check_figures(records: RunRecords) -> Iterator[FigureFile]:
         yield _figure(
             records,
             "equation_of_state",
-            "Energy against volume, from the least energy of BCC (dotted: reference volumes of "
-            f"BCC): {_names(states)}",
+            "Energy against volume, from the least energy of BCC (solid BCC, dashed FCC, dotted "
+            f"reference volumes of BCC): {_names(states)}",
             partial(_draw_states, states),
         )
     for check, (name, label) in _DOPANT_FIGURES.items():
@@ -69,7 +71,7 @@ def _draw_states(found: Sequence[CheckRecord]) -> Figure:
                     energies,
                     line,
                     color=colour,
-                    label=f"{record.potential}, {lattice}",
+                    label=_shown_name(record) if lattice == "bcc" else None,
                 )
     for value in _values(found[:1]):
         if value.name == "equilibrium_volume_ang3_per_atom":
@@ -98,7 +100,7 @@ def _draw_dopants(found: Sequence[CheckRecord], name: str, label: str) -> Figure
         _draw_model(axes, record, name, places, _colour(place))
     axes.set_xticks(range(len(places)), list(places), rotation=90)
     axes.set_ylabel(label)
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center", ncols=1)
     return figure
 
 
@@ -112,7 +114,7 @@ def _draw_model(
     ]
     if points:
         axes.plot(
-            *zip(*points, strict=True), "o", color=colour, markersize=3, label=record.potential
+            *zip(*points, strict=True), "o", color=colour, markersize=3, label=_shown_name(record)
         )
 
 
@@ -148,6 +150,11 @@ def _values(found: Sequence[CheckRecord]) -> list[CheckedValue]:
 
 def _names(found: Sequence[CheckRecord]) -> str:
     return ", ".join(dict.fromkeys(record.potential for record in found))
+
+
+def _shown_name(record: CheckRecord) -> str:
+    """A model's name in lines that fit into a figure of one column."""
+    return fill(record.potential, _LONGEST_LABEL)
 
 
 def _labels(found: Sequence[CheckRecord], name: str) -> str:

@@ -19,6 +19,7 @@ from mo_hpc.core.task import TASK_SCHEMA_VERSION, FoundationRef
 from mo_hpc.grid.axes import Cell, cells
 from mo_hpc.plan.earlier_runs import PREFIX
 from mo_hpc.plan.identity import task_id
+from mo_hpc.plan.made_models import makes_stand_in
 from mo_hpc.plan.planning import PlannedTask, Planning
 from mo_hpc.plan.training import maker_of
 
@@ -148,13 +149,13 @@ class CheckPlanner:
         maker = maker_of(self.planning, stage, cell).spec
         elements = {*maker.split.train_elements, *maker.split.test_elements}
         reference = FoundationRef(
-            task_id=maker.id, elements=tuple(sorted(elements)), is_stand_in=True
+            task_id=maker.id, elements=tuple(sorted(elements)), is_stand_in=makes_stand_in(maker)
         )
         dataset = maker.dataset.config
-        return _Potential(
-            maker.id,
-            maker.digest,
-            foundation=reference,
+        own = _from_file(maker.id, reference, None)
+        return replace(
+            own,
+            identity=maker.digest,
             labels=dataset.labels,
             synthetic=dataset.synthetic,
             needs=(maker.id,),

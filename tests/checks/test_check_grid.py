@@ -81,6 +81,23 @@ def test_arguments_of_a_factory_are_part_of_it(tmp_path):
     assert plain.digest != given.digest
 
 
+def test_a_model_that_an_earlier_stage_trains_is_checked_after_it(cache_root):
+    document, explicit = compose(["grid=nightly", f"cache_root={cache_root}"])
+    document["grid"]["stages"]["check"] = {
+        "kind": "check",
+        "foundation": "stage:pretrain",
+        "axes": {"check": ["vacancy"]},
+    }
+    tasks = make_plan(validated(RunConfig, document, where="test"), explicit).tasks
+    maker = next(task.spec for task in tasks if task.spec.stage == "pretrain")
+    check = next(task.spec for task in tasks if task.spec.stage == "check")
+    assert check.needs == (maker.id,)
+    assert check.potential == f"{maker.id} (stand-in)"
+    assert check.foundation.task_id == maker.id
+    assert check.synthetic
+    assert check.labels == maker.dataset.config.labels
+
+
 ERRORS = {
     ("checks.md_steps=50", "axes.check=[vacancy]"): ("belongs to stability", "axes.check"),
     ("checks.dopants=[Mo]",): ("Mo is host and dopant",),
