@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from mo_hpc.analysis.records import NONE
 from mo_hpc.analysis.settings import shown
 from mo_hpc.analysis.style import BLUE, DOUBLE_COLUMN_IN, GREEN, VERMILLION, number, panel_text
 from mo_hpc.metrics.energies import MEV_PER_EV, mean_absolute, root_mean_square
@@ -28,6 +29,7 @@ class Panel:
 
     Attributes:
         paradigm: As the paradigm's setting has it.
+        policy: Where its reference energies are from, ``-`` where it has no policy.
         size: Name of the model size, ``-`` where it has none.
         predictions: Of the test frames.
         repeat: Which random split it is.
@@ -35,6 +37,7 @@ class Panel:
     """
 
     paradigm: str
+    policy: str
     size: str
     predictions: Predictions
     repeat: int
@@ -62,11 +65,21 @@ def paradigm_parity(panels: Sequence[Panel]) -> Figure:
         alike = [each for each in panels if each.paradigm == panel.paradigm]
         axes.set_visible(True)
         _panel(axes, panel, _limits(alike))
-        axes.set_title(", ".join([shown(panel.paradigm), *([panel.size] if in_rows else [])]))
+        axes.set_title(_title(panel, panels, with_size=in_rows))
     figure.supxlabel("reference energy (eV/atom)", fontsize=8)
     figure.supylabel("predicted energy (eV/atom)", fontsize=8)
     _legend(figure)
     return figure
+
+
+def _title(panel: Panel, panels: Sequence[Panel], *, with_size: bool) -> str:
+    """Paradigm and size; the policy too, where the panels do not share one."""
+    policies = {each.policy for each in panels} - {NONE}
+    named = len(policies) > 1 and panel.policy != NONE
+    paradigm = shown(panel.paradigm) + (f" (E0 {panel.policy})" if named else "")
+    # Policy and size together are wider than a panel.
+    between = "\n" if len(policies) > 1 else ", "
+    return f"{paradigm}{between}{panel.size}" if with_size else paradigm
 
 
 def _panel(axes: Axes, panel: Panel, limits: tuple[float, float]) -> None:

@@ -13,7 +13,7 @@ from mo_hpc.analysis.beside_paper import ratio
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, origin
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.reference_values import PAPER_KEYS
-from mo_hpc.analysis.settings import groups, named, shown, title, varying
+from mo_hpc.analysis.settings import groups, named, shown, title, varying, with_policy
 from mo_hpc.analysis.table import Column, Table
 
 _TITLES = {
@@ -67,17 +67,9 @@ def _rows(frame: pd.DataFrame, settings: Sequence[str]) -> Iterator[dict[str, An
     for values, tasks in groups(frame[frame["paradigm"] == "fine_tune"], settings):
         alike = frame[(frame[shared] == pd.Series(values)[shared]).all(axis=1)]
         for paradigm in _OTHERS:
-            chosen = _comparable(alike[alike["paradigm"] == paradigm], values["energy_reference"])
+            chosen = with_policy(alike[alike["paradigm"] == paradigm], values["energy_reference"])
             if len(chosen):
                 yield _row(values, chosen, tasks)
-
-
-def _comparable(frame: pd.DataFrame, policy: str) -> pd.DataFrame:
-    """The tasks with an E0 policy, else those with the only one that there is."""
-    same = frame[frame["energy_reference"] == policy]
-    if same.empty and len(set(frame["energy_reference"])) == 1:
-        return frame
-    return same
 
 
 def _row(values: Mapping[str, Any], others: pd.DataFrame, tuned: pd.DataFrame) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mo_hpc.analysis.parity import force_parity
 from mo_hpc.analysis.predicted import test_predictions
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.representative import nearest_the_mean
-from mo_hpc.analysis.settings import groups, ordered, varying
+from mo_hpc.analysis.settings import groups, ordered, varying, with_policy
 
 _WHICH = "of the repeats of each panel the one nearest their mean errors"
 _PANEL = ("paradigm", "size")
@@ -37,18 +37,25 @@ def representative_figures(
 def _energy_figures(
     records: RunRecords, frame: pd.DataFrame, settings: Sequence[str]
 ) -> Iterator[FigureFile]:
-    """One for each E0 policy; a zero-shot model has none and joins every one."""
+    """One for each E0 policy of fine-tuned models, which others join as `with_policy` says."""
     across = [name for name in settings if name not in (*_PANEL, "energy_reference")]
     naming = [*(varying(frame, across) or ["dataset"]), "energy_reference"]
     text = f"Energies by paradigm and size, {_WHICH}"
     for values, tasks in groups(frame, across):
-        policies = set(tasks["energy_reference"]) - {NONE}
-        for policy in ordered(list(policies)) or [NONE]:
-            chosen = tasks[tasks["energy_reference"].isin([policy, NONE])]
+        for policy in _policies(tasks):
+            alike = [with_policy(each, policy) for _, each in groups(tasks, ["paradigm"])]
+            chosen = pd.concat(alike)
             shown_tasks = _representatives(chosen, _PANEL)
             study = Study(records, shown_tasks, values | {"energy_reference": policy}, naming)
             draw = partial(_draw_energies, records)
             yield from study.figure("energy_parity_iid", text, draw)
+
+
+def _policies(tasks: pd.DataFrame) -> list[str]:
+    """The E0 policies of the fine-tuned models; of all, where none is fine-tuned."""
+    tuned = tasks[tasks["paradigm"] == "fine_tune"]
+    policies = set((tasks if tuned.empty else tuned)["energy_reference"]) - {NONE}
+    return ordered(list(policies)) or [NONE]
 
 
 def _force_figures(
@@ -74,6 +81,7 @@ def _draw_energies(records: RunRecords, frame: pd.DataFrame) -> Figure:
         [
             Panel(
                 paradigm=str(row["paradigm"]),
+                policy=str(row["energy_reference"]),
                 size=str(row["size"]),
                 predictions=predictions,
                 repeat=int(row["repeat"]),

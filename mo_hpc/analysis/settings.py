@@ -137,6 +137,18 @@ def groups(
     ]
 
 
+def with_policy(frame: pd.DataFrame, policy: str) -> pd.DataFrame:
+    """The tasks of one paradigm to set beside those of an E0 policy.
+
+    They have the same policy, or the only one that there is: a scratch model has no foundation
+    to take energies from, and a zero-shot model no policy.
+    """
+    same = frame[frame["energy_reference"] == policy]
+    if same.empty and len(set(frame["energy_reference"])) == 1:
+        return frame
+    return same
+
+
 def described(values: Mapping[str, Any]) -> str:
     """Settings as a phrase, such as ``fine-tune, E0 average``."""
     plain = ("paradigm", "dataset", "size")

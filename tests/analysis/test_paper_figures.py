@@ -117,6 +117,19 @@ def test_one_size_has_its_paradigms_side_by_side_and_no_figure_of_sizes(make_run
     assert not any("repeat" in text for text in texts(figure))
 
 
+def test_a_scratch_model_of_another_policy_joins_under_its_name(make_run, tmp_path) -> None:
+    """It has no foundation to take energies from; the others share a policy or have none."""
+    policies = {"zero_shot": {}, "scratch": {"energy_reference": "average"}}
+    policies["fine_tune"] = {"energy_reference": "foundation"}
+    axes = tuple({"protocol": "iid", "paradigm": name} | each for name, each in policies.items())
+    run = make_run(tmp_path / "run", axes_of_tasks=axes)
+    files = figures_of(read_run(run, {}, Diagnostician(run)))
+    energies = [each for each in files if each.name.startswith("energy_parity_iid")]
+    assert [each.name for each in energies] == ["energy_parity_iid_synthetic_transfer_foundation"]
+    titles = [each.get_title() for each in energies[0].draw().axes]
+    assert titles == ["zero-shot", "scratch (E0 average)", "fine-tune (E0 foundation)"]
+
+
 def bars_of(dataset: str, paradigm: str = "fine_tune") -> Figure:
     metrics = (*ENERGIES, f"{ENERGIES[0]}_offset_removed", *FORCES)
     rows = [
