@@ -22,7 +22,7 @@ def test_a_dataset_is_complete(name: str) -> None:
     assert config.source.licence
     assert config.source.how_to_get.strip()
     assert (config.generator is None) == (config.source.kind != "generated")
-    assert config.synthetic == (config.source.kind == "generated")
+    assert config.synthetic == ("synthetic" in config.labels)
     if config.source.kind == "download":
         assert (config.source.base_url or "").startswith("https://")
     for digest in config.source.sha256.values():

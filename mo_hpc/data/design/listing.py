@@ -44,7 +44,7 @@ def listed_structures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        path = Path(place) / "structures.json"
+        path = Path(place) / "listing.json"
         finished = run_module(
             "mo_hpc.data.design.listing",
             [str(path)],
