@@ -32,9 +32,10 @@ _WHAT = (
     "a choice of reference energies can change; by host: what one energy for each element in each "
     "host explains beyond that, zero where there is one host; rest: what neither explains, E RMSE "
     "with offsets removed. Frames of hosts with no more frames than coefficients p are left out. "
-    "Offset: the energy of the held-out element, and of the host's, in the first of these fits: "
-    "predicted minus label, in eV per atom of the element. Label energy: that of the held-out "
-    "element in a linear fit of the labels of all frames. All: squares averaged over the elements. "
+    "Offset: the energy of the held-out element, and of the host's, in the second of these fits, "
+    "mean over hosts: predicted minus label, in eV per atom of the element. Label energy: that of "
+    "the held-out element in a linear fit of the labels of all frames. All: squares averaged over "
+    "the elements. "
     f"Of more than {MOST_OF_A_FOLD} repeats and seeds of a fold these are of the first ones."
 )
 

@@ -32,8 +32,8 @@ class ErrorParts:
         references: What one energy for each element explains.
         hosts: What one energy for each element in each host explains beyond that.
         rest: What neither explains.
-        offsets_ev: The energies behind ``references``: element → predicted minus label, in eV
-            per atom of it; empty where the frames do not determine them all.
+        offsets_ev: Element → its coefficient in each host, mean over hosts: predicted minus
+            label, in eV per atom of it; empty where the frames do not determine them all.
     """
 
     n_frames: int
@@ -67,7 +67,7 @@ def error_parts(frames: Predictions) -> ErrorParts | None:
         references=_rms(first),
         hosts=_rms(second - first),
         rest=_rms(errors - second),
-        offsets_ev=_by_element(anywhere),
+        offsets_ev=_by_element(fit_linear(frames, _difference_ev(frames))),
     )
 
 
@@ -81,15 +81,7 @@ def label_energy_ev(frames: Predictions, element: str) -> float | None:
     Returns:
         None where the frames of some host do not determine its coefficients.
     """
-    fit = fit_linear(frames, frames.energy_ref_ev)
-    found = []
-    for host, rank in fit.rank_of_host.items():
-        n_elements = sum(key[0] == host for key in fit.coefficients_ev)
-        if rank < n_elements:
-            return None
-        if (host, element) in fit.coefficients_ev:
-            found.append(fit.coefficients_ev[host, element])
-    return float(np.mean(found)) if found else None
+    return _by_element(fit_linear(frames, frames.energy_ref_ev)).get(element)
 
 
 def _difference_ev(frames: Predictions) -> NDArray[np.float64]:
@@ -105,7 +97,16 @@ def _rms(values: NDArray[np.float64]) -> float:
 
 
 def _by_element(fit: LinearFit) -> dict[str, float]:
-    """The coefficients of a fit without hosts; none where they are not unique."""
+    """Coefficients, mean over hosts; none where they are not unique.
+
+    A fit without hosts would not do: cells of two sizes let it turn a shift between hosts of some
+    meV per atom into eV on a dopant.
+    """
     if fit.rank < len(fit.coefficients_ev):
         return {}
-    return {element: value for (_, element), value in fit.coefficients_ev.items()}
+    return {
+        element: float(
+            np.mean([v for (_, name), v in fit.coefficients_ev.items() if name == element])
+        )
+        for _, element in fit.coefficients_ev
+    }

@@ -45,6 +45,15 @@ def test_a_common_shift_is_told_from_the_held_out_element(make_frames) -> None:
     assert parts.offsets_ev == pytest.approx(dict.fromkeys(LEVELS, 0.15))
 
 
+def test_a_shift_between_hosts_is_no_offset_of_a_dopant(make_frames) -> None:
+    """The shares of dopants differ between hosts too, and could pass for the shift."""
+    parts = error_parts(
+        frames(make_frames, lambda host, cell: 0.01 * sum(cell.values()) if host == "fcc" else 0.0)
+    )
+    assert parts is not None
+    assert parts.offsets_ev == pytest.approx(dict.fromkeys(LEVELS, 0.005))
+
+
 def test_what_differs_between_hosts_is_told_from_references(make_frames) -> None:
     parts = error_parts(
         frames(make_frames, lambda host, cell: 0.3 * cell["W"] if host == "fcc" else 0.0)
