@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mo_hpc.analysis.notes import caption, named_labels
@@ -47,17 +48,21 @@ _SUMMARY_COLUMNS = (
     Column("n_missing", "none", 0),
     Column("n_compared", "compared", 0),
     Column("mean_absolute_difference", "mean |difference|", 3),
+    Column("mean_absolute_reference", "mean |reference|", 3),
     Column("largest_difference", "largest", 3),
     Column("largest_of", "of"),
     Column("labels", "reference from"),
 )
 
 
-_SHOWN = ("quantity_with_unit", "subject", "value", "reference", "difference", "labels")
-_SHOWN_OF_SUMMARY = (
-    *("potential", "quantity", "n_values", "n_missing"),
-    *("mean_absolute_difference", "largest_difference", "largest_of"),
-)
+_SHOWN = {
+    CRYSTAL: ("quantity", "subject", "value", "reference", "difference", "labels"),
+    SUMMARY: (
+        *("quantity", "n_values", "n_missing", "mean_absolute_difference"),
+        *("mean_absolute_reference", "largest_difference", "largest_of"),
+    ),
+}
+"""Table → its columns that fit into a terminal."""
 
 
 def check_records(records: RunRecords) -> list[CheckRecord]:
@@ -83,41 +88,35 @@ def check_tables(records: RunRecords) -> list[Table]:
         rows = tuple(_rows(dopants))
         title = caption(records, "Domain checks of dopants")
         summary = caption(records, "Domain checks of dopants, over all of them")
-        tables.append(Table(SUMMARY, summary, _SUMMARY_COLUMNS, tuple(_summed(rows)), notes))
+        trivial = "Mean |reference| is the error of a model that answers 0."
+        tables.append(
+            Table(SUMMARY, summary, _SUMMARY_COLUMNS, tuple(_summed(rows)), (trivial, *notes))
+        )
         tables.append(Table("checks_dopants", title, _COLUMNS, rows, notes))
     return tables
 
 
-def crystal_tables(table: Table) -> list[Table]:
-    """What of the table of the crystal fits into a terminal, in one part for each model.
+def parts_for_terminal(table: Table) -> list[Table]:
+    """What of a table of checks fits into a terminal, in one part for each model.
 
     That is what has a reference, or no value; empty for any other table.
     """
-    if table.name != CRYSTAL:
+    if table.name not in _SHOWN:
         return []
     rows = [
-        {**row, "quantity_with_unit": f"{row['quantity']}, {row['unit']}".removesuffix(", ")}
+        {**row, "quantity": f"{row['quantity']}, {row['unit']}".removesuffix(", ")}
         for row in table.rows
-        if row["reference"] is not None or row["problem"]
+        if row["labels"] is not None or row.get("problem")
     ]
-    columns = {column.key: column for column in _COLUMNS} | {
-        "quantity_with_unit": Column("quantity_with_unit", "quantity")
-    }
     return [
-        Table(
-            name=table.name,
+        replace(
+            table,
             title=f"{table.title}: {potential}",
-            columns=tuple(columns[key] for key in _SHOWN),
+            columns=tuple(each for each in table.columns if each.key in _SHOWN[table.name]),
             rows=tuple(row for row in rows if row["potential"] == potential),
         )
         for potential in dict.fromkeys(row["potential"] for row in rows)
     ]
-
-
-def summary_rows(table: Table) -> list[list[str]]:
-    """Headings and cells of the summary that fit into a terminal."""
-    kept = [place for place, column in enumerate(table.columns) if column.key in _SHOWN_OF_SUMMARY]
-    return [[row[place] for place in kept] for row in [table.titles, *table.cells()]]
 
 
 def quantity_and_unit(name: str) -> tuple[str, str]:
@@ -173,11 +172,13 @@ def _summed(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         compared = [row for row in chosen if row["difference"] is not None]
         largest = max(compared, key=lambda row: abs(row["difference"]), default=None)
         differences = [abs(row["difference"]) for row in compared]
+        sizes = [abs(row["reference"]) for row in compared]
         yield dict(zip(keys, key, strict=True)) | {
             "n_values": sum(row["value"] is not None for row in chosen),
             "n_missing": sum(row["value"] is None for row in chosen),
             "n_compared": len(compared),
             "mean_absolute_difference": sum(differences) / len(differences) if compared else None,
+            "mean_absolute_reference": sum(sizes) / len(sizes) if compared else None,
             "largest_difference": largest["difference"] if largest else None,
             "largest_of": largest["subject"] if largest else None,
             "labels": largest["labels"] if largest else None,

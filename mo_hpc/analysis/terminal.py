@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 
 from mo_hpc.analysis.aggregate import SUFFIXES
 from mo_hpc.analysis.beside_paper import PAPER_NOTES
-from mo_hpc.analysis.check_tables import SUMMARY, crystal_tables, summary_rows
+from mo_hpc.analysis.check_tables import parts_for_terminal
 from mo_hpc.analysis.difficulty_tables import TESTS
 from mo_hpc.analysis.difficulty_terminal import rank_test_rows, relation_rows
 from mo_hpc.analysis.error_columns import short_title
@@ -50,13 +50,12 @@ def print_tables(records: RunRecords, tables: Sequence[Table]) -> None:
         "few_shot_thresholds": _narrower_rows,
         "committee": _narrower_rows,
         TESTS: rank_test_rows,
-        SUMMARY: summary_rows,
         LABELLED: lambda table: [table.titles, *table.cells()],
     }
     for table in tables:
         if table.name in shown_tables:
             _print(console, table, shown_tables[table.name](table))
-        for part in crystal_tables(table):
+        for part in parts_for_terminal(table):
             _print(console, part, [part.titles, *part.cells()])
         _print_beside_paper(console, table)
     if len(records.frame):

@@ -155,6 +155,10 @@ def test_a_run_leaves_values_with_references_and_tables_and_figures(launched, ca
     assert "teacher" in shown
     with (run.tables / "checks_dopants.csv").open() as handle:
         rows = {(row["name"], row["subject"]): row for row in csv.DictReader(handle)}
+    with (run.tables / "checks_dopants_summary.csv").open() as handle:
+        substitution = next(csv.DictReader(handle))
+    assert float(substitution["mean_absolute_reference"]) == pytest.approx(0.456)
+    assert (substitution["n_values"], substitution["n_missing"]) == ("1", "1")
     tantalum = rows["substitution_energy_ev", "Ta"]
     assert float(tantalum["difference"]) == pytest.approx(float(tantalum["value"]) + 0.456)
     assert tantalum["labels"] == "teacher nequix-oam-1, not DFT"
