@@ -13,6 +13,7 @@ from mo_hpc.analysis.records import RunRecords, read_run
 from mo_hpc.analysis.table import Table, to_csv, to_markdown
 from mo_hpc.analysis.tables import make_tables
 from mo_hpc.analysis.terminal import print_tables
+from mo_hpc.core.files import write_json
 from mo_hpc.core.schema import Thresholds
 from mo_hpc.plan.manifest import read_manifest
 
@@ -259,3 +260,12 @@ def test_one_selection_that_is_not_random_is_named(make_run, tmp_path):
     table = next(each for each in make_tables(records) if each.name == "few_shot")
     assert {row["selection"] for row in table.rows} == {"descriptor"}
     assert "selection" in [column.key for column in table.columns]
+
+
+def test_a_run_that_trains_nothing_has_neither_tables_nor_figures(make_run, tmp_path):
+    run = make_run(tmp_path, axes_of_tasks=few_shot_axes()[:1])
+    manifest = read_manifest(run).model_copy(update={"tasks": ()})
+    write_json(run.manifest, manifest.model_dump(mode="json"))
+    records = read_run(run, {}, lambda _: None)
+    assert make_tables(records) == []
+    assert figures_of(records) == []
