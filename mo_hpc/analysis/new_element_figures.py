@@ -82,4 +82,5 @@ def _remark(records: RunRecords, row: Mapping[str, Any]) -> str:
         return ""
     whose = heading_of(pd.DataFrame([row]))
     mae, rmse = (number(published[name][0]) for name in _ENERGIES)
-    return f"{whose}: {mae}, {rmse}"
+    # One line with the name of the paper's column would be wider than a panel.
+    return f"{whose}:\nMAE {mae}, RMSE {rmse}"

@@ -21,7 +21,7 @@ from mo_hpc.metrics.predictions import Predictions
 _COLUMNS = 3
 _MARKERS = ("o", "^", "s", "D")
 _KNOWN = "known elements only"
-_ROOM_FOR_A_LINE = 0.13
+_ROOM_FOR_A_LINE = 0.11
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +32,7 @@ class Variant:
         title: What the way is, in one or two lines.
         predictions: Of the test frames.
         elements: The new elements.
-        remark: A further line beside the errors, such as the paper's; empty for none.
+        remark: Further lines below the errors, such as the paper's; empty for none.
     """
 
     title: str
@@ -102,7 +102,7 @@ def _panel(axes: Axes, variant: Variant, elements: Sequence[str]) -> None:
         )
     errors = MEV_PER_EV * (predicted - reference)
     mae, rmse = number(mean_absolute(errors)), number(root_mean_square(errors))
-    lines = [f"MAE {mae}, RMSE {rmse}, n = {len(errors)}", *filter(None, [variant.remark])]
+    lines = [f"MAE {mae}, RMSE {rmse}, n = {len(errors)}", *variant.remark.splitlines()]
     panel_text(axes, "\n".join(lines))
     both = np.concatenate([reference, predicted])
     low, high = float(both.min()), float(both.max())

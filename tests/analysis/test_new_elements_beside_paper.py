@@ -81,9 +81,9 @@ def test_the_figure_has_a_panel_for_each_way_and_the_papers_errors(records) -> N
     errors = [f"MAE {records.records[task].metrics[ENERGY]:.3g}," for task in file.tasks]
     assert all(error in text[0] for error, text in zip(errors, texts, strict=True))
     assert [text[1:] for text in texts] == [
-        ["paper, other labels: 60.4, 69.4"],
+        ["paper, other labels:", "MAE 60.4, RMSE 69.4"],
         [],
-        ["paper, other labels: 16.1, 22.3"],
+        ["paper, other labels:", "MAE 16.1, RMSE 22.3"],
     ]
     titles = [axes.get_title().replace("\n", ", ") for axes in figure.axes]
     assert "proxy by group" in titles[0]
