@@ -95,6 +95,7 @@ MAY_IMPORT_EXTRAS = {
         "exports",
         "selfchecks",
         "checks",
+        "labelling",
         "executors/checkup/probe.py",
     },
     "tables": {"analysis", "metrics", "regression"},
