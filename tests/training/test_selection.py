@@ -77,7 +77,7 @@ def make(make_task_in, run_folder, fold):
             name,
             paradigm="fine_tune",
             foundation={"task_id": "model1", "elements": ["Mo", "Nb", "W"], "is_stand_in": True},
-            max_epochs=1,
+            max_epochs=2,
             **settings,
         )
         config = SplitConfig(
@@ -229,7 +229,7 @@ def test_a_choice_that_is_not_of_the_task_is_refused(make, by_descriptor, change
 @pytest.mark.slow
 def test_a_killed_task_goes_on_with_what_it_chose(make, run_alone, by_descriptor):
     paths, task = make("killed", "descriptor")
-    # Statistics draw four batches; the sixth is within the first epoch.
+    # Later than what is drawn before the first epoch, and earlier than the end.
     child = run_alone(paths, "6")
     _, errors = child.communicate(timeout=120)
     assert child.returncode == -signal.SIGKILL, errors
