@@ -16,9 +16,14 @@ ENERGY_METRICS = tuple(
 )
 FORCE_METRICS = ("force_mae_mev_per_ang_component", "force_rmse_mev_per_ang_component")
 METRICS = (*ENERGY_METRICS, *FORCE_METRICS)
+ZERO_FORCES = "force_mae_mev_per_ang_component_zero_baseline"
+FORCE_SCALES = (ZERO_FORCES, "force_slope")
+"""What force errors are read beside: records of earlier versions lack them."""
 
 
-def mean_and_std(frame: pd.DataFrame, metrics: Sequence[str] = METRICS) -> dict[str, Any]:
+def mean_and_std(
+    frame: pd.DataFrame, metrics: Sequence[str] = (*METRICS, *FORCE_SCALES)
+) -> dict[str, Any]:
     """Mean, sample standard deviation and number of terms of each metric over the rows.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mo_hpc.analysis.aggregate import METRICS
+from mo_hpc.analysis.aggregate import FORCE_SCALES, METRICS, ZERO_FORCES
 from mo_hpc.analysis.table import Column
 
 _SUFFIX_TITLES = {"": "", "_offset_removed": ", offset removed", "_linear_baseline": ", linear"}
@@ -31,7 +31,23 @@ def error_columns(rows: list[dict[str, Any]], heading: str) -> list[Column]:
             for column in further
             if closes and any(row.get(column.key) is not None for row in rows)
         )
-    return columns
+    return [*columns, *force_scale_columns(rows)]
+
+
+def force_scale_columns(rows: list[dict[str, Any]], prefix: str = "", of: str = "") -> list[Column]:
+    """The error of zero forces and the slope, where any record has them.
+
+    Args:
+        rows: The rows of the table.
+        prefix: What the keys of the rows begin with.
+        of: What the titles begin with.
+    """
+    titles = {ZERO_FORCES: "F MAE of zero forces", "force_slope": "F slope"}
+    return [
+        Column(f"{prefix}{key}", f"{of}{titles[key]}", 2, with_std=True)
+        for key in FORCE_SCALES
+        if any(row.get(f"{prefix}{key}") is not None for row in rows)
+    ]
 
 
 def short_title(metric: str) -> str:

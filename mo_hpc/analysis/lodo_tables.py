@@ -10,7 +10,7 @@ import pandas as pd
 from mo_hpc.analysis import reference_values
 from mo_hpc.analysis.aggregate import SUFFIXES, fold_means, mean_and_std
 from mo_hpc.analysis.beside_paper import MeanAndDeviation, beside, paper_notes
-from mo_hpc.analysis.error_columns import error_columns, short_title
+from mo_hpc.analysis.error_columns import error_columns, force_scale_columns, short_title
 from mo_hpc.analysis.notes import caption, notes
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.settings import (
@@ -129,6 +129,7 @@ def comparison_table(records: RunRecords, frame: pd.DataFrame, settings: list[st
             Column(f"{protocol}_{key}", f"{shown(protocol)}: {short_title(key)}", 2, with_std=True)
             for key in columns
         )
+        printed.extend(force_scale_columns(rows, f"{protocol}_", f"{shown(protocol)}: "))
     datasets = ", ".join(str(name) for name in ordered(list(frame["dataset"])))
     return Table(
         name="lodo_comparison",

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mo_hpc.analysis.aggregate import SUFFIXES
+from mo_hpc.analysis.aggregate import SUFFIXES, ZERO_FORCES
 from mo_hpc.analysis.beside_paper import PAPER_NOTES
 from mo_hpc.analysis.check_tables import parts_for_terminal
 from mo_hpc.analysis.difficulty_tables import TESTS
@@ -80,7 +80,12 @@ def _print_meaning(console: Console, records: RunRecords) -> None:
         "baseline: the same fitted to the training energies, no network.",
         markup=False,
     )
-    for line in origin(records.frame[~records.frame["is_foundation"]]):
+    results = records.frame[~records.frame["is_foundation"]]
+    if ZERO_FORCES in results and results[ZERO_FORCES].notna().any():
+        ends = (results[ZERO_FORCES].min(), results[ZERO_FORCES].max())
+        text = " to ".join(dict.fromkeys(f"{end:.1f}" for end in ends))
+        console.print(f"Predicting no force at all: F MAE {text} on the test sets.", markup=False)
+    for line in origin(results):
         console.print(line, markup=False)
 
 

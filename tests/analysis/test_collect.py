@@ -276,7 +276,7 @@ def test_partial_tables_say_how_much_there_is_and_list_the_missing_cells(
         assert "(partial: 8 of 9 tasks)" in path.read_text().splitlines()[0]
     table = (run.tables / "table2_lodo_zero_shot.md").read_text()
     row = next(line for line in table.splitlines() if line.startswith("| strict  | Cr "))
-    assert row.count("–") == 10
+    assert row.count("–") == 12
     assert "MeanAll (n=2)" in table
     assert f"Missing, 1 of 6 tasks: {ids(run)[A_FOLD]} (missing)." in table
     assert "Missing," not in (run.tables / "table1_iid.md").read_text()

@@ -102,6 +102,16 @@ def test_offset_removed_and_baseline_stand_beside_each_raw_energy_error(tables) 
             assert titles[place + 1 : place + 3] == [f"{raw}, offset removed", f"{raw}, linear"]
 
 
+def test_forces_stand_beside_no_forces_and_their_slope(records, tables) -> None:
+    zero = "force_mae_mev_per_ang_component_zero_baseline"
+    for name in ("table1_iid", "table2_lodo_fine_tune_average"):
+        assert tables[name].titles[-2:] == ["F MAE of zero forces", "F slope"]
+    table = tables["lodo_comparison"]
+    assert table.titles[-2:] == ["relaxed: F MAE of zero forces", "relaxed: F slope"]
+    folds = values(records, zero, protocol="lodo_strict", paradigm="zero_shot")
+    assert table.rows[0][f"lodo_strict_{zero}"] == pytest.approx(statistics.mean(folds))
+
+
 def test_long_form_has_every_metric_of_every_task(records) -> None:
     frame = pd.read_csv(io.StringIO(long_form(records)))
     assert frame["task_id"].nunique() == records.n_tasks
