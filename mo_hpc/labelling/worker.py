@@ -59,6 +59,7 @@ def run_labelling(
 
         for structure in tracked(structures, "labelling") if show_progress else structures:
             path = frames_file(paths, structure.structure_id)
+            is_new = not path.exists()
             frames, converged = relaxed(
                 structure,
                 calculator,
@@ -68,7 +69,8 @@ def run_labelling(
                 before_step=stop_if_asked,
             )
             labelled.append(_outcome(structure, frames, path, converged=converged))
-            _note_progress(paths.progress, labelled[-1], time.perf_counter() - started)
+            if is_new:
+                _note_progress(paths.progress, labelled[-1], time.perf_counter() - started)
     return LabelRecord(
         kind=task.kind,
         task_id=task.id,

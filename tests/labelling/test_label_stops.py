@@ -13,7 +13,7 @@ import pytest
 
 from mo_hpc import launch
 from mo_hpc.core.errors import EXIT_DONE, EXIT_REQUEUE, run_command
-from mo_hpc.core.files import read_json
+from mo_hpc.core.files import read_json, read_lines
 from mo_hpc.core.labelling import frames_file
 from mo_hpc.core.paths import RunPaths, TaskPaths
 from mo_hpc.core.record import read_record
@@ -88,6 +88,8 @@ def test_a_signal_stops_a_labelling_which_goes_on_from_its_last_frame(
     assert done
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
     assert frames_of(run) == expected
+    noted = [line["structure_id"] for line in read_lines(task.progress)]
+    assert noted == list(expected)
 
 
 @pytest.mark.slurm
