@@ -78,7 +78,7 @@ def _points(
             color=colour,
         )
     relation = rank_relation(x, y)
-    text = "–" if relation is None else f"{relation.rho:.2f}, p {relation.p_value:.3f}"
+    text = "–" if relation is None else f"{relation.rho:.2f}, p {_p_value(relation.p_value)}"
     panel_text(axes, f"ρ {text}, n {len(x)}", colour=colour, lines_above=line)
 
 
@@ -93,3 +93,9 @@ def _scale(axes: Axes, measured: dict[str, pd.DataFrame], error: str) -> None:
         logarithmic(axes)
     else:
         axes.set_ylim(0, (1.1 + 0.2 * len(measured)) * float(values.max()))
+
+
+def _p_value(p_value: float) -> str:
+    """Three decimals; a p-value that they would show as zero is small, not zero."""
+    text = f"{p_value:.3f}"
+    return text if float(text) else "< 0.001"

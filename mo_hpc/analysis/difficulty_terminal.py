@@ -42,5 +42,5 @@ def _cell(row: Mapping[str, Any], key: str, *, with_p: bool) -> str:
     rho = printed(row, Column(f"{key}_rho", "", 2))
     if not with_p:
         return rho
-    p_value = printed(row, Column(f"{key}_p", "", 3)).removeprefix("0")
+    p_value = printed(row, Column(f"{key}_p", "", 3)).removeprefix("0").replace(".000", "<.001")
     return rho if rho == EMPTY else f"{rho} {p_value}"
