@@ -216,5 +216,6 @@ def test_the_grids_have_their_size(shared_data_root: Path, tmp_path: Path) -> No
         split, audit = task.split, task.split.audit
         assert (split.n_train, split.n_valid, split.n_test) == (404, 45, 50)
         assert set(split.config.new_elements) <= set(split.train_elements)
-        seen = audit.n_seen_by_foundation
-        assert seen == 0 if split.config.protocol == "new_only" else (seen or 0) > 20
+        assert audit.n_seen_by_foundation is not None
+        most_seen = 0 if split.config.protocol == "new_only" else 15
+        assert audit.n_seen_by_foundation <= most_seen
