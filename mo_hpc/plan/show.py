@@ -132,7 +132,8 @@ def audit_lines(specs: Iterable[TrainTask]) -> list[str]:
         ]
     known = ", ".join(
         dict.fromkeys(
-            f"{split.config.element} {_at_most(split)}{split.audit.n_train_with_held_out_element}"
+            f"{split.config.element or 'new elements'} "
+            f"{_at_most(split)}{split.audit.n_train_with_held_out_element}"
             for split in splits
             if split.audit.held_out_element_in_train
         )

@@ -14,6 +14,7 @@ from mo_hpc.core.schema import RunConfig, validated
 from mo_hpc.core.task import TrainTask
 from mo_hpc.plan.planner import make_plan
 from mo_hpc.plan.proxies import group_of, nearest, period_of
+from mo_hpc.plan.show import audit_lines
 
 NEW = "split.new_elements=[W,Zr]"
 PROXY = "new_elements.weights=proxy_group"
@@ -127,6 +128,17 @@ def test_a_proxy_by_rule_and_by_name(cache_root: Path) -> None:
     assert by_name.digest != by_rule.digest
     with pytest.raises(UserError, match="No proxy that the model knows is given for Zr"):
         tasks(cache_root, *DIRECT, given[0], "new_elements.proxy={W: Ta, Zr: Cr}", BORROWED)
+
+
+def test_a_dry_run_counts_training_frames_of_new_elements(cache_root: Path) -> None:
+    joint = "grid.stages.transfer.split={protocol: joint}"
+    policy = "energy_reference: estimated"
+    found = tasks(cache_root, *refine(policy), joint, "new_elements.energy_reference=estimated")
+    (task,) = found["transfer"]
+    n_frames = task.split.audit.n_train_with_held_out_element
+    assert n_frames > 0
+    last = audit_lines([task])[-1]
+    assert last == f"Training frames that hold the tested element: new elements {n_frames}."
 
 
 def test_rules_that_choose_the_same_proxies_make_one_task(cache_root: Path) -> None:
