@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from mo_hpc.core.errors import UserError, unknown_name
 from mo_hpc.core.schema import AxesConfig, GridConfig, StageConfig
@@ -28,6 +29,9 @@ AXES: dict[str, str] = {
 """Axis name → the configuration key it sets; dotted keys may be axes as well."""
 
 _PREFIXES = ("train.", "model.", "split.")
+
+STAGE = "stage:"
+"""Before the name of a stage whose model is meant."""
 
 Cell = dict[str, Scalar]
 
@@ -63,10 +67,15 @@ def narrowed(grid: GridConfig, axes: AxesConfig) -> dict[str, StageConfig]:
 
 def needs(stage: StageConfig) -> tuple[str, ...]:
     """The stages whose outputs a stage takes."""
-    taken = [stage.committee] if stage.committee else []
-    if stage.foundation and stage.foundation.startswith("stage:"):
-        taken.insert(0, stage.foundation.removeprefix("stage:"))
-    return tuple(taken)
+    donor = stage.new_elements.get("foundation")
+    models = (stage.foundation, donor, *stage.axes.get("potential", ()))
+    made = [name.removeprefix(STAGE) for name in models if is_of_stage(name)]
+    return tuple(dict.fromkeys([*made, *([stage.committee] if stage.committee else [])]))
+
+
+def is_of_stage(model: object) -> TypeGuard[str]:
+    """Whether a word names the model that another stage makes."""
+    return isinstance(model, str) and model.startswith(STAGE)
 
 
 def with_acting_committees(

@@ -13,7 +13,7 @@ from mo_hpc.core.files import digest
 from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.schema import RunConfig, StageConfig
 from mo_hpc.data.location import resolve_roots
-from mo_hpc.grid.axes import in_order, narrowed, needs, with_acting_committees
+from mo_hpc.grid.axes import in_order, is_of_stage, narrowed, with_acting_committees
 from mo_hpc.plan.checks import check_effects
 from mo_hpc.plan.made_models import MadeModels
 from mo_hpc.plan.planning import PlannedTask, Planning, StagePlanner
@@ -105,7 +105,7 @@ def _refounded(stages: Mapping[str, StageConfig], foundation: str) -> dict[str, 
         UserError: If no stage takes a foundation.
     """
     every = {name: stage for name, stage in stages.items() if stage.foundation}
-    outer = {name: stage for name, stage in every.items() if not needs(stage)}
+    outer = {name: stage for name, stage in every.items() if not is_of_stage(stage.foundation)}
     takers = outer or every
     if not takers:
         raise UserError("No stage of this grid takes a foundation.", where="foundation")

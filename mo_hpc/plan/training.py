@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mo_hpc.core.config import dataset_config
-from mo_hpc.core.errors import UserError
+from mo_hpc.core.errors import UserError, unknown_name
 from mo_hpc.core.index import DatasetIndex
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.schema import DatasetConfig, StageConfig
@@ -61,9 +61,11 @@ def maker_of(planning: Planning, stage: str, cell: Cell) -> PlannedTraining:
     """The one task of an earlier stage that makes the model a cell takes.
 
     Raises:
-        UserError: If not exactly one agrees with the cell on the axes both have, or it makes
-            no model.
+        UserError: If there is no such stage, not exactly one task agrees with the cell on the
+            axes both have, or it makes no model.
     """
+    if stage not in planning.by_stage:
+        raise unknown_name("stage", stage, planning.by_stage)
     candidates = [
         task
         for task in planning.by_stage[stage]
@@ -106,7 +108,7 @@ class TrainingPlanner:
     planning: Planning
     indices: dict[str, DatasetIndex] = field(default_factory=dict)
     splits: SplitMaker = field(default_factory=SplitMaker)
-    audits: dict[tuple[PlannedSplit, str], SplitSummary] = field(default_factory=dict)
+    audits: dict[tuple[PlannedSplit, *tuple[str, ...]], SplitSummary] = field(default_factory=dict)
 
     def plan(self, name: str, stage: StageConfig) -> list[PlannedTask]:
         """One task for each cell of the stage's axes."""
@@ -142,6 +144,7 @@ class TrainingPlanner:
             committee=[task.spec.digest for task in committee],
         )
         donor = new.donor if new else None
+        makers = (maker, self._named_donor(settings, cell) if donor else None)
         members = tuple(task.spec.id for task in committee)
         spec = TrainTask(
             id=task_id(stage_name, cell, task_digest),
@@ -158,7 +161,7 @@ class TrainingPlanner:
             dataset=DatasetRef(
                 config=dataset, subset=stage.subset, dataset_hash=index.dataset_hash
             ),
-            split=self._audited(split, dataset, maker),
+            split=self._audited(split, dataset, [made for made in makers if made is not None]),
             model=settings.model if settings.paradigm == "scratch" else None,
             train=settings.train,
             foundation=foundation,
@@ -244,6 +247,13 @@ class TrainingPlanner:
         at = maker.spec.runtime.foundation_path
         return Donor(origin, Path(at) if at else None, _made_of(origin, made_by), _needed(made_by))
 
+    def _named_donor(
+        self, settings: CellSettings, cell: Cell
+    ) -> PlannedTraining | MadeModel | None:
+        """What makes a donor that the settings name; any other is in what the foundation is of."""
+        name = settings.new_elements.foundation
+        return self._model(name, settings, cell)[2] if name is not None else None
+
     def _committee(
         self,
         stage_name: str,
@@ -265,19 +275,22 @@ class TrainingPlanner:
         self,
         split: PlannedSplit,
         dataset: DatasetConfig,
-        maker: PlannedTraining | MadeModel | None,
+        makers: Sequence[PlannedTraining | MadeModel],
     ) -> SplitSummary:
-        """The split's summary, its audit extended to what the foundation was fitted to."""
-        if maker is None:
+        """The split's summary, its audit extended to what its model's makers were fitted to."""
+        if not makers:
             return split.summary
-        key = (split, maker.spec.id)
+        key = (split, *(maker.spec.id for maker in makers))
         if key not in self.audits:
+            fitted = Fitted()
+            for maker in makers:
+                fitted = fitted.joined(maker.fitted)
             audit = with_foundation(
                 split.summary.audit,
                 dataset=dataset.name,
                 test=split.test_frames,
-                fitted=maker.fitted,
-                held_out=split.summary.config.element,
+                fitted=fitted,
+                tested=split.summary.config.tested_elements,
             )
             self.audits[key] = split.summary.model_copy(update={"audit": audit})
         return self.audits[key]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mo_hpc.core.errors import UserError
@@ -76,6 +78,18 @@ def test_stages_come_after_what_they_need_and_idle_helpers_are_dropped() -> None
         idle=stage(only_if_needed=True),
     )
     assert in_order(two.stages) == ["pretrain", "transfer"]
+
+
+@pytest.mark.parametrize(
+    "takes",
+    [
+        {"kind": "check", "axes": {"check": ["vacancy"], "potential": ["eam", "stage:pretrain"]}},
+        {"foundation": "mace_mp_0_small", "new_elements": {"foundation": "stage:pretrain"}},
+    ],
+)
+def test_a_stage_that_checks_or_borrows_from_another_comes_after_it(takes: dict[str, Any]) -> None:
+    two = grid(taker=stage(**takes), pretrain=stage(paradigm="scratch", only_if_needed=True))
+    assert in_order(two.stages) == ["pretrain", "taker"]
 
 
 def test_a_circle_of_stages_is_an_error() -> None:

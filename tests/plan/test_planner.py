@@ -126,6 +126,16 @@ def test_a_stage_that_trains_nothing_makes_no_foundation(cache_root: Path) -> No
         )
 
 
+def test_a_stage_that_does_not_exist_makes_no_donor(cache_root: Path) -> None:
+    words = ("new_elements.weights=slice", "new_elements.energy_reference=estimated")
+    donor = "new_elements.foundation='stage:pretrian'"
+    known = "dataset.subsets.known={without_elements: [W]}"
+    scratch = "grid.stages.pretrain.subset=known"
+    with pytest.raises(UserError, match="Unknown stage 'pretrian'") as caught:
+        plan(cache_root, "grid=nightly", known, scratch, *words, donor)
+    assert "Did you mean stage=pretrain?" in str(caught.value)
+
+
 def test_sizes_agree_across_paradigms(cache_root: Path, shared_data_root: Path) -> None:
     found = plan(
         cache_root, "grid=iid_eq", "dataset=mo420_replica", f"data_root={shared_data_root}"
