@@ -114,7 +114,7 @@ def _fold(split: SplitSummary) -> str:
 
 def audit_lines(specs: Iterable[TrainTask]) -> list[str]:
     """The outcome of the leakage audit over all splits in sentences."""
-    splits = {spec.split.digest: spec.split for spec in specs}.values()
+    splits = _most_seen(spec.split for spec in specs)
     audits = [split.audit for split in splits]
     shared = {
         "exact duplicates": sum(audit.n_duplicates for audit in audits),
@@ -141,6 +141,16 @@ def audit_lines(specs: Iterable[TrainTask]) -> list[str]:
     if known:
         lines.append(f"Training frames that hold the tested element: {known}.")
     return lines
+
+
+def _most_seen(splits: Iterable[SplitSummary]) -> list[SplitSummary]:
+    """Each split once, with the foundation that saw most of its test: tasks share splits."""
+    found: dict[str, SplitSummary] = {}
+    for split in splits:
+        kept = found.setdefault(split.digest, split)
+        if (split.audit.n_seen_by_foundation or 0) > (kept.audit.n_seen_by_foundation or 0):
+            found[split.digest] = split
+    return list(found.values())
 
 
 def foundation_lines(specs: Iterable[TrainTask]) -> list[str]:

@@ -141,6 +141,18 @@ def test_a_dry_run_counts_training_frames_of_new_elements(cache_root: Path) -> N
     assert last == f"Training frames that hold the tested element: new elements {n_frames}."
 
 
+def test_a_dry_run_says_what_any_foundation_of_a_split_saw(cache_root: Path) -> None:
+    (task,) = tasks(cache_root, *DIRECT, PROXY, BORROWED)["transfer"]
+
+    def with_seen(n_seen: int | None) -> TrainTask:
+        audit = task.split.audit.model_copy(update={"n_seen_by_foundation": n_seen})
+        return task.model_copy(update={"split": task.split.model_copy(update={"audit": audit})})
+
+    for order in ((12, None), (None, 12), (12, 0, None)):
+        shown = " ".join(audit_lines(with_seen(n_seen) for n_seen in order))
+        assert "in 1 of 1 splits test shares 12 frames of the foundation" in shown
+
+
 def test_rules_that_choose_the_same_proxies_make_one_task(cache_root: Path) -> None:
     axis = "grid.stages.transfer.axes={new_elements: [proxy_period, proxy_number]}"
     with pytest.raises(UserError, match="new_elements changes nothing"):
