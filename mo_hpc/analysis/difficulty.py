@@ -30,8 +30,8 @@ TESTS_TEXT = (
     "ρ: Spearman's rank correlation with the measured error over the n elements, positive where "
     "the error grows with the predictor; p: two-sided share of permutations with as large a "
     "correlation. CSV has p adjusted by Holm's method for all tests of one study and protocol. "
-    "Eleven elements show strong correlations only: |ρ| below about 0.6 is what chance gives in "
-    "one of twenty tests, and each block has several tests."
+    "Eleven elements show strong correlations only: chance alone exceeds |ρ| of about 0.6 in one "
+    "of twenty tests, and each block has several tests."
 )
 
 
