@@ -17,7 +17,7 @@ from mo_hpc.analysis.difficulty import (
 from mo_hpc.analysis.element_properties import SOURCE
 from mo_hpc.analysis.energy_relation_tables import PAPER
 from mo_hpc.analysis.error_part_tables import mean_of
-from mo_hpc.analysis.notes import UNITS, caption, missing_cells, origin
+from mo_hpc.analysis.notes import UNITS, caption, origin_and_missing
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.reference_values import table2_elements, table2_value
 from mo_hpc.analysis.settings import LODO, described, groups, shown, slug, varying
@@ -63,7 +63,9 @@ def difficulty_tables(
             yield _ranking(records, tasks, rows, rules, study)
     if tests:
         heading = caption(records, "Expected against measured difficulty of held-out elements")
-        yield _rank_test_table(heading, [*tests, *_paper_rank_tests()], _origin(records, frame))
+        yield _rank_test_table(
+            heading, [*tests, *_paper_rank_tests()], origin_and_missing(records, frame)
+        )
 
 
 def with_enough_elements(frame: pd.DataFrame) -> pd.DataFrame:
@@ -158,10 +160,6 @@ def _predictor_columns() -> tuple[Column, ...]:
     return tuple(Column(key, heading, 1) for key, heading in PREDICTORS.items())
 
 
-def _origin(records: RunRecords, frame: pd.DataFrame) -> tuple[str, ...]:
-    return (*origin(frame), *missing_cells(records, frame))
-
-
 def _ranking(
     records: RunRecords,
     frame: pd.DataFrame,
@@ -179,6 +177,6 @@ def _ranking(
             *(Column(key, heading, 2) for key, heading in ERRORS.items()),
         ),
         rows=tuple(rows),
-        notes=(UNITS, PREDICTORS_TEXT, SOURCE, *_origin(records, frame)),
+        notes=(UNITS, PREDICTORS_TEXT, SOURCE, *origin_and_missing(records, frame)),
         rules=frozenset(rules),
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mo_hpc.analysis.element_properties import SOURCE, element_properties
 from mo_hpc.analysis.error_part_tables import Fold, averaged, mean_of
-from mo_hpc.analysis.notes import caption, missing_cells, origin
+from mo_hpc.analysis.notes import caption, origin_and_missing
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.reference_values import table2_elements, table2_value
 from mo_hpc.analysis.settings import LODO, described, groups, order, shown, varying
@@ -76,7 +76,9 @@ def energy_relation_tables(
     if not rows:
         return []
     title = caption(records, "Errors of held-out elements against the elements' energies")
-    return [_relation_table(title, [*rows, *_paper_relations()], _origin(records, frame))]
+    return [
+        _relation_table(title, [*rows, *_paper_relations()], origin_and_missing(records, frame))
+    ]
 
 
 def paper_relation_table() -> Table:
@@ -140,10 +142,6 @@ def _by_element(folds: Sequence[Fold]) -> pd.DataFrame:
             | {"pbe_ev_per_atom": pbe[element].energy_ev_per_atom if element in pbe else None}
         )
     return pd.DataFrame(rows)
-
-
-def _origin(records: RunRecords, frame: pd.DataFrame) -> tuple[str, ...]:
-    return (*origin(frame), *missing_cells(records, frame))
 
 
 def _line(relation: LinearRelation | None) -> dict[str, Any]:

@@ -58,3 +58,7 @@ def short_title(metric: str) -> str:
         text for suffix, text in reversed(_SUFFIX_TITLES.items()) if metric.endswith(suffix)
     )
     return f"{kind} {mean}{ending}"
+
+
+MEAN_ABSOLUTE_ERRORS = {metric: short_title(metric) for metric in METRICS if "_mae_" in metric}
+"""Titles of the mean absolute errors: the energies', as they are and beside it, and the forces'."""

@@ -10,16 +10,23 @@ import numpy as np
 import pandas as pd
 
 from mo_hpc.analysis.aggregate import span
-from mo_hpc.analysis.notes import caption, missing_cells, origin
+from mo_hpc.analysis.notes import caption, origin_and_missing
 from mo_hpc.analysis.predicted import predictions_of
 from mo_hpc.analysis.records import RunRecords
-from mo_hpc.analysis.settings import FOLD, described, groups, order, shown, slug, varying
+from mo_hpc.analysis.settings import (
+    FOLD,
+    MOST_OF_A_FOLD,
+    described,
+    groups,
+    order,
+    shown,
+    slug,
+    varying,
+)
 from mo_hpc.analysis.table import Column, Table
 from mo_hpc.metrics.energies import root_mean_square
 from mo_hpc.metrics.error_parts import ErrorParts, error_parts, label_energy_ev
 
-MOST_OF_A_FOLD = 10
-"""Repeats and seeds of a fold whose predictions are read: thousands would take minutes."""
 _PARTS = {
     "error": "E RMSE",
     "references": "references",
@@ -28,8 +35,9 @@ _PARTS = {
 }
 _WHAT = (
     "Root mean squares over test frames in meV/atom; the squares of the three parts of a row add "
-    "up to that of E RMSE. References: what one energy for each element explains, and so all that "
-    "a choice of reference energies can change; by host: what one energy for each element in each "
+    "up to that of E RMSE. References: what one energy for each element explains: changing E0 of "
+    "the trained model changes this part and no other; training with another policy may change "
+    "all; by host: what one energy for each element in each "
     "host explains beyond that, zero where there is one host; rest: what neither explains, E RMSE "
     "with offsets removed. Frames of hosts with no more frames than coefficients p are left out. "
     "Offset: the energy of the held-out element, and of the host's, in the second of these fits, "
@@ -158,7 +166,7 @@ def _part_table(
             Column("label_energy_ev", "label energy (eV)", 2),
         ),
         rows=tuple(rows),
-        notes=(_WHAT, *origin(frame), *missing_cells(records, frame)),
+        notes=(_WHAT, *origin_and_missing(records, frame)),
         rules=frozenset(rules),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mo_hpc.analysis.aggregate import counts, mean_and_std, span
+from mo_hpc.analysis.error_columns import MEAN_ABSOLUTE_ERRORS
 from mo_hpc.analysis.notes import UNITS, caption, missing_cells, notes
 from mo_hpc.analysis.records import RunRecords
 from mo_hpc.analysis.selections import MEANING, selection_settings, with_start
@@ -19,12 +20,6 @@ THRESHOLD_UNITS = {
     "energy_mae_mev_per_atom": "meV/atom",
     "energy_mae_mev_per_atom_offset_removed": "meV/atom",
     "force_mae_mev_per_ang_component": "meV/Å",
-}
-_ERRORS = {
-    "energy_mae_mev_per_atom": "E MAE",
-    "energy_mae_mev_per_atom_offset_removed": "E MAE, offset removed",
-    "energy_mae_mev_per_atom_linear_baseline": "E MAE, linear",
-    "force_mae_mev_per_ang_component": "F MAE",
 }
 _CROSSING = (
     f"{UNITS} N: the smallest number tried from which on the error stays at or below the "
@@ -87,7 +82,10 @@ def _curve_table(
             Column("n_train", "train"),
             Column("n_frames", "frames"),
             Column("n_coefficients_offset_removed", "p"),
-            *(Column(metric, heading, 2, with_std=True) for metric, heading in _ERRORS.items()),
+            *(
+                Column(metric, heading, 2, with_std=True)
+                for metric, heading in MEAN_ABSOLUTE_ERRORS.items()
+            ),
         ),
         rows=tuple(rows),
         notes=notes(records, frame.drop_duplicates("task_id"), _choices(settings)),
@@ -116,7 +114,10 @@ def _threshold_table(
 ) -> Table:
     rows = [
         {name: shown(value) for name, value in study.items()}
-        | {"error": _ERRORS[metric], "threshold": f"{limit:g} {THRESHOLD_UNITS[metric]}"}
+        | {
+            "error": MEAN_ABSOLUTE_ERRORS[metric],
+            "threshold": f"{limit:g} {THRESHOLD_UNITS[metric]}",
+        }
         | _crossing(tasks[tasks["state"] == "done"], metric, limit)
         for study, tasks in groups(frame, [*settings, "element"])
         for metric, limit in thresholds_of(records).items()

@@ -13,12 +13,10 @@ from matplotlib.figure import Figure
 
 from mo_hpc.analysis.notes import caption, named_labels
 from mo_hpc.analysis.records import RunRecords
-from mo_hpc.analysis.settings import FOLD, SETTINGS, SHOTS, described, slug
+from mo_hpc.analysis.settings import FOLD, MOST_OF_A_FOLD, SETTINGS, SHOTS, described, slug
 from mo_hpc.analysis.style import figure_paths, publication_style, write_figure
 
 _OF_NEW_ELEMENTS = ("new_elements", "new_element_energy")
-_MOST_OF_A_FOLD = 10
-"""Repeats and seeds of a fold that are drawn one by one; more would hide each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Study:
             drawn = _first_of_each_fold(done) if one_by_one else done
             if len(drawn) < len(done):
                 whole += (
-                    f" Drawn: {len(drawn)} of {len(done)} tasks, the first {_MOST_OF_A_FOLD} "
+                    f" Drawn: {len(drawn)} of {len(done)} tasks, the first {MOST_OF_A_FOLD} "
                     "repeats and seeds of each fold."
                 )
             yield FigureFile(
@@ -124,4 +122,4 @@ def figure_caption(records: RunRecords, frame: pd.DataFrame, text: str) -> str:
 def _first_of_each_fold(frame: pd.DataFrame) -> pd.DataFrame:
     """The tasks of a study without the later ones of a fold's many repeats and seeds."""
     keys = [*SETTINGS, *FOLD, SHOTS, *_OF_NEW_ELEMENTS]
-    return frame.groupby(keys, sort=False).head(_MOST_OF_A_FOLD)
+    return frame.groupby(keys, sort=False).head(MOST_OF_A_FOLD)

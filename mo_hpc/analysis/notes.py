@@ -44,8 +44,7 @@ def notes(records: RunRecords, frame: pd.DataFrame, averaged: str) -> tuple[str,
         DIAGNOSTICS,
         _baseline(frame),
         *_undefined(frame),
-        *origin(frame),
-        *missing_cells(records, frame),
+        *origin_and_missing(records, frame),
     )
 
 
@@ -73,6 +72,11 @@ def origin(frame: pd.DataFrame) -> list[str]:
     kinds = (_SPLITS[bool(grouped)] for grouped in ordered(list(frame["grouped"])))
     lines.append(f"Splits: {'; '.join(kinds)}.")
     return lines
+
+
+def origin_and_missing(records: RunRecords, frame: pd.DataFrame) -> tuple[str, ...]:
+    """The sentences of `origin`, then the tasks without a record."""
+    return (*origin(frame), *missing_cells(records, frame))
 
 
 def missing_cells(records: RunRecords, frame: pd.DataFrame) -> list[str]:

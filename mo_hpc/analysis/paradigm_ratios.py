@@ -10,7 +10,7 @@ import pandas as pd
 from mo_hpc.analysis import reference_values
 from mo_hpc.analysis.aggregate import mean_and_std
 from mo_hpc.analysis.beside_paper import ratio
-from mo_hpc.analysis.notes import UNITS, caption, missing_cells, origin
+from mo_hpc.analysis.notes import UNITS, caption, origin_and_missing
 from mo_hpc.analysis.records import NONE, RunRecords
 from mo_hpc.analysis.reference_values import PAPER_KEYS
 from mo_hpc.analysis.settings import groups, named, shown, title, varying, with_policy
@@ -56,8 +56,7 @@ def paradigm_ratio_tables(
         notes=(
             f"{UNITS} {_AVERAGED}",
             *_stated(rows),
-            *origin(frame),
-            *missing_cells(records, frame),
+            *origin_and_missing(records, frame),
         ),
     )
 

@@ -12,6 +12,9 @@ AVERAGED = ("repeat", "seed")
 """Axes that tables average over."""
 FOLD = ("protocol", "element")
 """Axes that make the folds of one study."""
+MOST_OF_A_FOLD = 10
+"""Repeats and seeds of a fold that are read or drawn one by one: reading thousands would take
+minutes, and drawn they would hide each other."""
 LODO = ("lodo_strict", "lodo_relaxed")
 """Protocols whose folds are averaged over elements."""
 NEW_ELEMENTS = ("new_elements", "new_only", "joint")

@@ -8,17 +8,12 @@ from typing import Any
 import pandas as pd
 
 from mo_hpc.analysis.aggregate import mean_and_std, span
+from mo_hpc.analysis.error_columns import MEAN_ABSOLUTE_ERRORS
 from mo_hpc.analysis.notes import caption, notes
 from mo_hpc.analysis.records import RunRecords
-from mo_hpc.analysis.settings import groups, named, title, varying
+from mo_hpc.analysis.settings import SHOTS, groups, named, title, varying
 from mo_hpc.analysis.table import Column, Table
 
-_ERRORS = {
-    "energy_mae_mev_per_atom": "E MAE",
-    "energy_mae_mev_per_atom_offset_removed": "E MAE, offset removed",
-    "energy_mae_mev_per_atom_linear_baseline": "E MAE, linear",
-    "force_mae_mev_per_ang_component": "F MAE",
-}
 _COUNTS = {
     "n_train": "train",
     "n_frames": "test",
@@ -44,7 +39,7 @@ def split_tables(records: RunRecords, frame: pd.DataFrame, settings: Sequence[st
         frame: Its tasks, without those that make foundations, one row each.
         settings: Settings that tell studies apart.
     """
-    across = [*(name for name in settings if name != "grouped"), "protocol"]
+    across = [*(name for name in settings if name != "grouped"), "protocol", SHOTS]
     both = [
         (values, tasks)
         for values, tasks in groups(frame, across)
@@ -69,7 +64,10 @@ def split_tables(records: RunRecords, frame: pd.DataFrame, settings: Sequence[st
                 Column("split", "split"),
                 Column("n_done", "n"),
                 *(Column(name, heading) for name, heading in _COUNTS.items()),
-                *(Column(name, heading, 2, with_std=True) for name, heading in _ERRORS.items()),
+                *(
+                    Column(name, heading, 2, with_std=True)
+                    for name, heading in MEAN_ABSOLUTE_ERRORS.items()
+                ),
             ),
             rows=tuple(rows),
             notes=notes(records, used, _WHAT),
@@ -83,7 +81,7 @@ def _rows(leading: dict[str, Any], tasks: pd.DataFrame) -> list[dict[str, Any]]:
     by_trajectory, by_frame = (_row(tasks[tasks["grouped"] == kept]) for kept in (True, False))
     ratio = {
         name: by_trajectory[name] / by_frame[name]
-        for name in _ERRORS
+        for name in MEAN_ABSOLUTE_ERRORS
         if by_trajectory[name] is not None and by_frame[name]
     }
     return [
@@ -96,4 +94,4 @@ def _rows(leading: dict[str, Any], tasks: pd.DataFrame) -> list[dict[str, Any]]:
 def _row(tasks: pd.DataFrame) -> dict[str, Any]:
     done = tasks[tasks["state"] == "done"]
     numbers = {name: span(done[name].dropna()) if name in done else None for name in _COUNTS}
-    return {"n_done": len(done)} | numbers | mean_and_std(done, tuple(_ERRORS))
+    return {"n_done": len(done)} | numbers | mean_and_std(done, tuple(MEAN_ABSOLUTE_ERRORS))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mo_hpc.analysis.difficulty import PREDICTORS, expected_difficulty, rank_tests
+from mo_hpc.analysis.difficulty import PREDICTORS, TESTS_TEXT, expected_difficulty, rank_tests
 from mo_hpc.analysis.difficulty_tables import ERRORS, TESTS, paper_rank_table
 from mo_hpc.analysis.element_properties import element_properties
 from mo_hpc.analysis.energy_relation_tables import (
@@ -17,10 +17,10 @@ from mo_hpc.analysis.energy_relation_tables import (
     energy_relation_tables,
     paper_relation_table,
 )
-from mo_hpc.analysis.error_part_tables import MOST_OF_A_FOLD, Fold, read_folds
+from mo_hpc.analysis.error_part_tables import Fold, read_folds
 from mo_hpc.analysis.figures import figures_of
 from mo_hpc.analysis.records import RunRecords, read_run
-from mo_hpc.analysis.settings import LODO, settings_of
+from mo_hpc.analysis.settings import LODO, MOST_OF_A_FOLD, settings_of
 from mo_hpc.analysis.table import Table
 from mo_hpc.analysis.tables import make_tables
 from mo_hpc.analysis.terminal import print_tables
@@ -114,6 +114,13 @@ def test_parts_are_those_of_the_predictions(records, tables) -> None:
     assert strict[1]["rest"] == pytest.approx(
         record.metrics["energy_rmse_mev_per_atom_offset_removed"]
     )
+
+
+def test_what_the_parts_mean_holds_of_a_trained_model_only(tables) -> None:
+    """`references` is invariant under a new E0 of one model, not under another training."""
+    (what, *_) = tables["error_parts_fine_tune_average"].notes
+    assert "changing E0 of the trained model changes this part and no other" in what
+    assert "training with another policy may change all" in what
 
 
 def test_the_made_up_shift_is_a_matter_of_references(tables) -> None:
@@ -245,6 +252,13 @@ def test_errors_that_few_elements_have_are_not_tested() -> None:
     assert rank_tests(table, {"error": "made up"}) == []
 
 
+def test_the_note_says_how_strong_a_correlation_chance_gives() -> None:
+    assert "chance alone exceeds |ρ| of about 0.6 in one of twenty tests" in TESTS_TEXT
+    ranks, generator = np.arange(11), np.random.default_rng(7)
+    by_chance = [np.corrcoef(ranks, generator.permutation(ranks))[0, 1] for _ in range(5000)]
+    assert np.mean(np.abs(by_chance) > 0.6) == pytest.approx(1 / 20, abs=0.015)
+
+
 def test_a_run_is_tested_and_the_paper_beside_it(many) -> None:
     tables = named_tables(many)
     measured = tables["difficulty_fine_tune"].rows
@@ -305,6 +319,26 @@ def test_splits_of_both_kinds_are_compared(make_run, tmp_path) -> None:
         assert row[ENERGY] == pytest.approx(np.mean(of_kind))
     assert ratio[ENERGY] == pytest.approx(by_trajectory[ENERGY] / by_frame[ENERGY])
     assert by_trajectory["n_shared_groups"] == 0
+
+
+def test_splits_are_compared_at_each_number_of_shots(make_run, tmp_path) -> None:
+    fold = {"protocol": "few_shot", "element": "W", "paradigm": "fine_tune"}
+    axes = tuple(
+        fold | {"shots": shots, "grouped": grouped}
+        for shots, grouped in itertools.product((0, 10), (True, False))
+    )
+    records = read(make_run, tmp_path, axes_of_tasks=axes)
+    table = named_tables(records)["split_comparison"]
+    assert "shots" in [column.key for column in table.columns]
+    assert [(row["shots"], row["split"]) for row in table.rows] == [
+        (shots, split) for shots in ("0", "10") for split in ("by trajectory", "by frame", "ratio")
+    ]
+    (of_ten,) = (
+        each.metrics[ENERGY]
+        for each in records.records.values()
+        if (each.axes.get("shots"), each.axes.get("grouped")) == (10, True)
+    )
+    assert (table.rows[3]["n_done"], table.rows[3][ENERGY]) == (1, of_ten)
 
 
 def test_one_kind_of_split_has_nothing_to_be_compared_with(tables) -> None:
