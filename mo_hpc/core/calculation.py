@@ -19,8 +19,8 @@ _EAM_LABELS = "EAM Zhou 2004 (synthetic)"
 class CalculatorConfig(Strict):
     """What computes energies and forces; with neither factory nor model, the built-in EAM."""
 
-    name: str | None = None
-    """What frames and tables call its labels; None: what it is made from."""
+    name: str | None = Field(None, pattern=r"^[^\s\p{C}]([^\p{C}\p{Zl}\p{Zp}]*[^\s\p{C}])?$")
+    """What frames and tables call its labels, in one line; None: what it is made from."""
     factory: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """``module:factory`` of any ASE calculator: code that is imported and called."""
     model: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -46,12 +47,20 @@ def labelled_frame(
 
 
 def append_frame(path: Path, frame: Atoms) -> None:
-    """Adds a frame to a file in a single write."""
+    """Adds a frame to a file in a single write.
+
+    Raises:
+        OSError: If the disk takes only a part of it.
+    """
+    text = extended_xyz([frame]).encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(descriptor, extended_xyz([frame]).encode())
+        written = os.write(descriptor, text)
     finally:
         os.close(descriptor)
+    if written < len(text):
+        # A full disk takes what fits and says so only by the number of bytes.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_whole_frames(path: Path) -> list[Atoms]:

@@ -81,6 +81,8 @@ ERRORS = {
     ("label.design=smal",): ("Unknown design 'smal'", "small"),
     ("calculator.factory=ase",): ("'calculator.factory' has the value 'ase'",),
     ("calculator.factory=a:b", "calculator.model=c"): ("either factory or model",),
+    ('calculator.name=""',): ("calculator.name",),
+    ('calculator.name="two\nlines"',): ("calculator.name",),
     ("calculator.model=nowhere.model",): ("nowhere.model does not exist",),
     ("resources.tasks_per_node=2",): ("one process", "label.structures_per_task"),
     ("axes.seed=[1,2]",): ("has no axes", "label.dopants"),

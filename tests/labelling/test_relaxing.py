@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mo_hpc.core.errors import BadDataError, StopRequested
 from mo_hpc.core.labelling import Structure
 from mo_hpc.data.design.listing import listed_structures
 from mo_hpc.data.eam import EamCalculator, energy_and_forces
-from mo_hpc.labelling.frames import read_whole_frames
+from mo_hpc.labelling.frames import append_frame, atoms_of, read_whole_frames
 from mo_hpc.labelling.relaxing import relaxed
 
 
@@ -105,6 +107,16 @@ def test_a_frame_that_was_cut_short_is_computed_again(structure, tmp_path):
         part.unlink(missing_ok=True)
         relax(structure, part)
         assert part.read_bytes() == whole.read_bytes()
+
+
+def test_a_frame_that_the_disk_took_half_of_is_a_full_disk(structure, tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text[: len(text) // 2]))
+    with pytest.raises(OSError, match="No space left") as full:
+        append_frame(tmp_path / "a.xyz", atoms_of(structure))
+    assert full.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    assert read_whole_frames(tmp_path / "a.xyz") == []
 
 
 def test_frames_say_what_they_are_and_have_the_calculators_labels(structure, tmp_path):
