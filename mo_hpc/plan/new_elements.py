@@ -98,7 +98,17 @@ def _proxies(
         return {}
     known = set(foundation.elements)
     if config.weights in RULES:
-        return {element: nearest(config.weights, element, known - {host}) for element in new}
+        candidates = known - {host}
+        if not candidates:
+            raise UserError(
+                f"The model knows nothing but the host {host}: no rule chooses a proxy for "
+                f"{', '.join(new)}.",
+                where="new_elements.weights",
+                valid=["proxy_given", "slice"],
+                remedy="Name the host itself, as in new_elements.weights=proxy_given "
+                f"new_elements.proxy={{{new[0]}: {host}}}, or take another foundation.",
+            )
+        return {element: nearest(config.weights, element, candidates) for element in new}
     wrong = [element for element in new if config.proxy.get(element) not in known]
     if wrong:
         raise UserError(

@@ -130,6 +130,16 @@ def test_a_proxy_by_rule_and_by_name(cache_root: Path) -> None:
         tasks(cache_root, *DIRECT, given[0], "new_elements.proxy={W: Ta, Zr: Cr}", BORROWED)
 
 
+def test_a_rule_finds_no_proxy_in_a_model_of_the_host_alone(cache_root: Path) -> None:
+    bare = "dataset.subsets.known={without_elements: [V, W, Zr, Ta]}"
+    words = [*DIRECT, PROXY, BORROWED]
+    words[1] = bare
+    words += ["grid.stages.pretrain.subset=known"]
+    with pytest.raises(UserError, match="knows nothing but the host Mo") as error:
+        tasks(cache_root, *words)
+    assert "new_elements.proxy={" in str(error.value)
+
+
 def test_a_dry_run_counts_training_frames_of_new_elements(cache_root: Path) -> None:
     joint = "grid.stages.transfer.split={protocol: joint}"
     policy = "energy_reference: estimated"
