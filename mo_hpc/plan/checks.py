@@ -12,7 +12,7 @@ from mo_hpc.plan.settings import CellSettings
 from mo_hpc.plan.splitting import PlannedSplit
 
 _SECTIONS = {
-    "train": ("trains", ("dataset", "model", "train", "split")),
+    "train": ("trains", ("dataset", "model", "train", "split", "new_elements")),
     "label": ("labels", ("calculator", "label")),
     "check": ("checks a model", ("calculator", "checks")),
 }
@@ -61,7 +61,7 @@ def check_effects(specs: Sequence[TaskSpec], axes: AxesConfig, explicit: Mapping
             )
     trainings = [spec for spec in specs if isinstance(spec, TrainTask)]
     kinds = {spec.kind for spec in specs}
-    acting = {section for kind in kinds for section in _SECTIONS[kind][1]}
+    acting = {section for kind in kinds for section in _SECTIONS.get(kind, ("", ()))[1]}
     for does, sections in _SECTIONS.values():
         if words := _of_sections(explicit, *(set(sections) - acting)):
             raise UserError(

@@ -106,6 +106,7 @@ ERRORS = {
     ("axes.check=[vacancies]",): ("vacancy",),
     ("calculator.kwargs={size: 3}",): ("no model of this plan is a factory",),
     ("resources.tasks_per_node=2",): ("one process",),
+    ("new_elements.weights=slice",): ("'new_elements.weights' changes nothing",),
 }
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from mo_hpc.core.config import compose
 from mo_hpc.core.errors import UserError
-from mo_hpc.core.schema import RunConfig, validated
+from mo_hpc.core.schema import AxesConfig, RunConfig, validated
+from mo_hpc.plan.checks import check_effects
 from mo_hpc.plan.planner import Plan, make_plan
 
 
@@ -134,6 +135,13 @@ def test_a_stage_that_does_not_exist_makes_no_donor(cache_root: Path) -> None:
     with pytest.raises(UserError, match="Unknown stage 'pretrian'") as caught:
         plan(cache_root, "grid=nightly", known, scratch, *words, donor)
     assert "Did you mean stage=pretrain?" in str(caught.value)
+
+
+def test_a_kind_of_task_without_settings_of_its_own_can_be_planned(cache_root: Path) -> None:
+    spec = plan(cache_root, "grid=nightly").tasks[0].spec.model_copy(update={"kind": "other"})
+    check_effects([spec], AxesConfig(), {})
+    with pytest.raises(UserError, match="no task of this plan trains"):
+        check_effects([spec], AxesConfig(), {"train.max_epochs": 3})
 
 
 def test_sizes_agree_across_paradigms(cache_root: Path, shared_data_root: Path) -> None:
