@@ -20,7 +20,7 @@ from mo_hpc.grid.axes import Cell, cells
 from mo_hpc.plan.earlier_runs import PREFIX
 from mo_hpc.plan.identity import task_id
 from mo_hpc.plan.made_models import makes_stand_in
-from mo_hpc.plan.planning import PlannedTask, Planning
+from mo_hpc.plan.planning import PlannedTask, Planning, require_one_process
 from mo_hpc.plan.training import maker_of
 
 BUILT_IN = "eam"
@@ -75,7 +75,9 @@ class CheckPlanner:
         settings = self.planning.settings
         checks = settings.section(CheckConfig, "checks", name)
         resources = settings.section(Resources, "resources", name)
-        _require_one_process(resources)
+        require_one_process(
+            resources, "A check is one process; each check of each model is a task of its own."
+        )
         calculator = settings.section(CalculatorConfig, "calculator", name)
         where = f"grid.stages.{name}"
         planned = [
@@ -201,12 +203,3 @@ def _require_effect(explicit: Sequence[str], planned: Sequence[CheckTask]) -> No
                 where=key,
                 remedy="Leave it out, or add the check to axes.check.",
             )
-
-
-def _require_one_process(resources: Resources) -> None:
-    if resources.nodes * resources.tasks_per_node > 1:
-        raise UserError(
-            "A check is one process; each check of each model is a task of its own.",
-            where="resources.tasks_per_node, resources.nodes",
-            valid=[1],
-        )

@@ -22,7 +22,7 @@ from mo_hpc.data.design.listing import listed_structures
 from mo_hpc.data.eam_parameters import EAM_PARAMETERS
 from mo_hpc.plan.foundations import ResolvedFoundation
 from mo_hpc.plan.identity import task_id
-from mo_hpc.plan.planning import PlannedTask, Planning
+from mo_hpc.plan.planning import PlannedTask, Planning, require_one_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,11 @@ class LabelPlanner:
         label = settings.section(LabelConfig, "label", name)
         calculator = settings.section(CalculatorConfig, "calculator", name)
         resources = settings.section(Resources, "resources", name)
-        _require_one_process(resources)
+        require_one_process(
+            resources,
+            "A labelling is one process; several tasks share the structures.",
+            remedy="Set label.structures_per_task lower to have more tasks at once.",
+        )
         structures = self._structures(label)
         model = self.planning.foundation(calculator.model) if calculator.model else None
         calculator = _named(calculator, model)
@@ -154,16 +158,6 @@ def _shared_out(
             yield {"structure": every[start].structure_id}, shared
         else:
             yield {"chunk": number}, shared
-
-
-def _require_one_process(resources: Resources) -> None:
-    if resources.nodes * resources.tasks_per_node > 1:
-        raise UserError(
-            "A labelling is one process; several tasks share the structures.",
-            where="resources.tasks_per_node, resources.nodes",
-            valid=[1],
-            remedy="Set label.structures_per_task lower to have more tasks at once.",
-        )
 
 
 def _require_covered(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mo_hpc.core.errors import UserError
+from mo_hpc.core.execution import Resources
 from mo_hpc.core.paths import TaskPaths
 from mo_hpc.core.schema import RunConfig, StageConfig
 from mo_hpc.core.strict import Strict
@@ -72,6 +74,23 @@ class Planning:
             cache_root=str(self.cache_root),
             foundation_path=str(foundation_path) if foundation_path else None,
             donor_path=str(donor_path) if donor_path else None,
+        )
+
+
+def require_one_process(resources: Resources, sentence: str, *, remedy: str | None = None) -> None:
+    """Refuses several processes for a task that is one.
+
+    Args:
+        resources: What the task asks for.
+        sentence: What is one process, and how several are had instead.
+        remedy: What to do, where there is something.
+
+    Raises:
+        UserError: If more than one process is asked for.
+    """
+    if resources.nodes * resources.tasks_per_node > 1:
+        raise UserError(
+            sentence, where="resources.tasks_per_node, resources.nodes", valid=[1], remedy=remedy
         )
 
 
