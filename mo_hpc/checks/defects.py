@@ -89,7 +89,8 @@ class DefectCell:
         atoms = self.crystal
         for site, symbol in dopants.items():
             atoms.symbols[site] = symbol
-        return self._energies(atoms)
+        with self._potential.may_lack(dopants.values()):
+            return self._energies(atoms)
 
     def without(self, site: int) -> DefectEnergies:
         """Energies with an empty site.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from mo_hpc.checks.result import CheckFailedError
 from mo_hpc.core.errors import StopRequested
 
 _STRAIN_STEP = 1e-5
+
+_REFUSALS = (KeyError, NotImplementedError, ValueError)
+"""What calculators raise for an element that they have no parameters for."""
 
 
 def _goes_on() -> bool:
@@ -53,6 +57,24 @@ class Potential:
             return
         if unknown := sorted(set(symbols) - self.elements):
             raise CheckFailedError(f"The model does not know {', '.join(unknown)}.")
+
+    @contextmanager
+    def may_lack(self, symbols: Iterable[str]) -> Iterator[None]:
+        """Takes an error of a calculator that does not say what it knows as its answer.
+
+        Args:
+            symbols: The elements that it may not know; the host's errors are no answer.
+
+        Raises:
+            CheckFailedError: If the calculator fails as for an element that it lacks.
+        """
+        try:
+            yield
+        except _REFUSALS as error:
+            if self.elements is not None:
+                raise
+            names, kind = ", ".join(dict.fromkeys(symbols)), type(error).__name__
+            raise CheckFailedError(f"The calculator fails for {names}: {kind}: {error}") from error
 
     def attached(self, atoms: Atoms) -> Atoms:
         """The atoms with this calculator; the same object.

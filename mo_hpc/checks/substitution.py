@@ -55,5 +55,6 @@ def _of(
 def _formation(
     exchanged_ev: float, symbol: str, potential: Potential, settings: CheckConfig
 ) -> dict[str, float]:
-    pure = cell_relaxed(ground_state(symbol), potential, settings)
-    return {_FORMATION[0]: exchanged_ev - potential.energy_ev(pure) / len(pure)}
+    with potential.may_lack([symbol]):
+        pure = cell_relaxed(ground_state(symbol), potential, settings)
+        return {_FORMATION[0]: exchanged_ev - potential.energy_ev(pure) / len(pure)}

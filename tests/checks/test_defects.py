@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -42,6 +44,23 @@ def test_substitution_energy_is_the_balance_of_bonds(bonds, settings):
     expected = 8 * (MO_MO - MO_V) - 4 * MO_MO + 4 * V_V
     assert found["V", "substitution_energy_ev"] == pytest.approx(expected, abs=1e-4)
     assert found["V", "substitution_relaxation_energy_ev"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_dopant_that_a_calculator_lacks_is_an_outcome_for_it_alone(bonds, settings):
+    """A factory's calculator does not say what it knows; this one raises a KeyError."""
+    untold = dataclasses.replace(bonds, elements=None)
+    wider = settings.model_copy(update={"dopants": ("Y", "V")})
+    result = substitution(untold, wider)
+    assert values(result)["V", "substitution_energy_ev"] == pytest.approx(
+        values(substitution(bonds, settings))["V", "substitution_energy_ev"], abs=1e-6
+    )
+    problems = {value.problem for value in result.values if value.subject == "Y"}
+    assert problems == {"The calculator fails for Y: KeyError: 'MoY'"}
+    pairs = binding(untold, wider).values
+    assert {value.subject[0] for value in pairs if value.value is None} == {"Y"}
+    broken = dataclasses.replace(untold, calculator=type(bonds.calculator)({}))
+    with pytest.raises(KeyError):
+        substitution(broken, settings)
 
 
 def test_substitution_energy_of_embedded_atoms_by_another_optimiser(eam):
