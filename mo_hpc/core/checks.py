@@ -81,8 +81,6 @@ class CheckConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> CheckConfig:
-        if self.host in self.dopants:
-            raise ValueError(f"{self.host} is host and dopant")
         if len(set(self.dopants)) != len(self.dopants):
             raise ValueError("dopants has an element twice")
         if (

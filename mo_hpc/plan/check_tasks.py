@@ -85,6 +85,7 @@ class CheckPlanner:
             for cell in cells(stage, where=where)
         ]
         _require_effect(list(settings.explicit), planned)
+        _require_other_dopants(checks, planned)
         return [PlannedTask(task) for task in planned]
 
     def _task(self, name: str, stage: StageConfig, cell: Cell, settings: _Settings) -> CheckTask:
@@ -182,6 +183,18 @@ def _check_of(cell: Cell, *, where: str) -> CheckName:
     if asked is None:
         raise UserError("The stage names no checks.", where=where, valid=list(ACTING))
     raise unknown_name("check", asked, ACTING)
+
+
+def _require_other_dopants(checks: CheckConfig, planned: Sequence[CheckTask]) -> None:
+    """The host cannot dope itself; where no check has dopants, which they are is idle."""
+    acts = any("dopants" in ACTING[task.check] for task in planned)
+    if acts and checks.host in checks.dopants:
+        others = ",".join(dopant for dopant in checks.dopants if dopant != checks.host)
+        raise UserError(
+            f"{checks.host} is host and dopant.",
+            where="checks.host, checks.dopants",
+            remedy=f"Leave it out of the dopants: checks.dopants=[{others}].",
+        )
 
 
 def _require_effect(explicit: Sequence[str], planned: Sequence[CheckTask]) -> None:

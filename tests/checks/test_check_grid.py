@@ -73,6 +73,14 @@ def test_a_setting_changes_the_checks_it_acts_in_and_no_other(tmp_path, word, ch
     assert {check for check in ACTING if plain[check].digest != other[check].digest} == changed
 
 
+def test_the_host_may_be_a_dopant_of_checks_that_have_none(tmp_path):
+    planned = specs(tmp_path, "checks.host=W", CHEAP)
+    assert {spec.settings.host for spec in planned.values()} == {"W"}
+    with pytest.raises(UserError, match="W is host and dopant") as refused:
+        plan(tmp_path, "checks.host=W", "axes.check=[lattice_constant,binding]")
+    assert "checks.dopants=[Cr,Fe,Mn,Nb,Re,Ta,Ti,V,Y,Zr,Ag" in "".join(str(refused.value).split())
+
+
 def test_arguments_of_a_factory_are_part_of_it(tmp_path):
     words = ("foundation=theirs:make", CHEAP)
     plain = specs(tmp_path, *words)["lattice_constant"]
