@@ -72,6 +72,7 @@ class CheckPlanner:
 
     def plan(self, name: str, stage: StageConfig) -> list[PlannedTask]:
         """One task for each check of each model."""
+        _require_used(self.planning.config.foundation, stage)
         settings = self.planning.settings
         checks = settings.section(CheckConfig, "checks", name)
         resources = settings.section(Resources, "resources", name)
@@ -183,6 +184,17 @@ def _check_of(cell: Cell, *, where: str) -> CheckName:
     if asked is None:
         raise UserError("The stage names no checks.", where=where, valid=list(ACTING))
     raise unknown_name("check", asked, ACTING)
+
+
+def _require_used(foundation: str | None, stage: StageConfig) -> None:
+    """The axis is what a stage checks; a model named beside it would be left out silently."""
+    swept = [str(word) for word in stage.axes.get("potential", ())]
+    if swept and foundation is not None and foundation == stage.foundation not in swept:
+        raise UserError(
+            f"foundation={foundation} changes nothing beside axes.potential.",
+            where="foundation",
+            remedy=f"Put it in there: axes.potential=[{','.join([*swept, foundation])}].",
+        )
 
 
 def _require_other_dopants(checks: CheckConfig, planned: Sequence[CheckTask]) -> None:

@@ -114,6 +114,7 @@ ERRORS = {
     ("axes.check=[vacancies]",): ("vacancy",),
     ("calculator.kwargs={size: 3}",): ("no model of this plan is a factory",),
     ("resources.tasks_per_node=2",): ("one process",),
+    ("foundation=theirs:make", "axes.potential=[eam]"): ("axes.potential=[eam,theirs:make]",),
     ("new_elements.weights=slice",): ("'new_elements.weights' changes nothing",),
 }
 
