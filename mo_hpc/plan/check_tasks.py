@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from mo_hpc.core.calculation import CalculatorConfig
 from mo_hpc.core.check_task import CheckTask
 from mo_hpc.core.checks import ACTING, CheckConfig, CheckName
+from mo_hpc.core.config import names
 from mo_hpc.core.errors import UserError, unknown_name
 from mo_hpc.core.execution import Resources
 from mo_hpc.core.files import digest
@@ -69,6 +70,8 @@ class CheckPlanner:
     """Plans the stages that check models; see `mo_hpc.plan.planning.StagePlanner`."""
 
     planning: Planning
+    identities: dict[str, Any] = field(default_factory=dict)
+    """What each name of a model in the run's tables stands for."""
 
     def plan(self, name: str, stage: StageConfig) -> list[PlannedTask]:
         """One task for each check of each model."""
@@ -93,6 +96,7 @@ class CheckPlanner:
         check = _check_of(cell, where=f"grid.stages.{name}.axes.check")
         word = str(cell.get("potential", stage.foundation or ""))
         potential = self._potential(word, cell, settings.calculator)
+        self._require_own_name(potential)
         task_digest = digest(
             {
                 "schema_version": TASK_SCHEMA_VERSION,
@@ -122,6 +126,16 @@ class CheckPlanner:
             settings=settings.checks,
         )
 
+    def _require_own_name(self, potential: _Potential) -> None:
+        """Tables tell models apart by their names alone."""
+        known = self.identities.setdefault(potential.name, potential.identity)
+        if known != potential.identity:
+            raise UserError(
+                f"Two models are both called {potential.name}.",
+                where="axes.potential",
+                remedy="Check each in a run of its own, or call a factory otherwise.",
+            )
+
     def _potential(self, word: str, cell: Cell, calculator: CalculatorConfig) -> _Potential:
         """The model that a word names; a factory takes its arguments from the configuration.
 
@@ -147,7 +161,10 @@ class CheckPlanner:
         if _FACTORY.fullmatch(word):
             return _calculated(calculator.model_copy(update={"factory": word, "model": None}))
         found = self.planning.foundation(word)
-        return _from_file(PurePath(word).stem, found.reference, found.path)
+        # Many a file is called the same; a registered name is one model.
+        sha256 = (found.reference.sha256 or "")[:8]
+        name = word if word in names("foundation") else f"{PurePath(word).stem} {sha256}"
+        return _from_file(name, found.reference, found.path)
 
     def _of_stage(self, stage: str, cell: Cell) -> _Potential:
         maker = maker_of(self.planning, stage, cell).spec

@@ -73,6 +73,17 @@ def test_a_setting_changes_the_checks_it_acts_in_and_no_other(tmp_path, word, ch
     assert {check for check in ACTING if plain[check].digest != other[check].digest} == changed
 
 
+def test_files_of_one_name_are_models_of_their_own(tmp_path):
+    files = [tmp_path / folder / "mace.model" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(file.parent.name)
+    words = ",".join(["mace_mp_0_small", *map(str, files)])
+    tasks = plan(tmp_path, f"axes.potential=[{words}]", "axes.check=[vacancy]").tasks
+    shown = [f"mace {sha256_file(file)[:8]}" for file in files]
+    assert [task.spec.potential for task in tasks] == ["mace_mp_0_small", *shown]
+
+
 def test_the_host_may_be_a_dopant_of_checks_that_have_none(tmp_path):
     planned = specs(tmp_path, "checks.host=W", CHEAP)
     assert {spec.settings.host for spec in planned.values()} == {"W"}
@@ -114,6 +125,7 @@ ERRORS = {
     ("axes.check=[vacancies]",): ("vacancy",),
     ("calculator.kwargs={size: 3}",): ("no model of this plan is a factory",),
     ("resources.tasks_per_node=2",): ("one process",),
+    ("axes.potential=[ours:make,theirs:make]",): ("both called make", "axes.potential"),
     ("foundation=theirs:make", "axes.potential=[eam]"): ("axes.potential=[eam,theirs:make]",),
     ("new_elements.weights=slice",): ("'new_elements.weights' changes nothing",),
 }
@@ -206,7 +218,7 @@ def test_a_model_file_is_opened_by_its_accepted_hash_alone(launched, model_file,
     _, records = launched(*words, *small)
     record = records["substitution"]
     assert record.foundation.sha256 == sha256_file(model_file)
-    assert record.potential == "fresh"
+    assert record.potential == f"fresh {sha256_file(model_file)[:8]}"
     problems = {value.subject: value.problem for value in record.values if value.value is None}
     assert problems["Y"] == "The model does not know Y."
     with pytest.raises(UserError, match="does not exist"):
