@@ -91,9 +91,10 @@ class LeakageAudit(Strict):
     n_train_with_held_out_element: int
     n_seen_by_foundation: int | None = None
     """Test frames that a foundation made by an earlier stage was fitted to or selected on,
-    themselves or by a duplicate, near-duplicate or trajectory; None without such a foundation."""
+    themselves or by a duplicate, near-duplicate or trajectory; a model that gives new elements
+    counts as one. None without such a foundation."""
     held_out_element_in_foundation: bool | None = None
-    """Whether that foundation's training frames have the held-out element."""
+    """Whether that foundation's training frames have the held-out element, or a tested new one."""
     findings: tuple[str, ...]
     """One sentence for each finding; empty where nothing was found."""
 

@@ -6,7 +6,7 @@ failure: an ungrouped split over relaxation frames shares trajectories by defini
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mo_hpc.core.index import FrameEntry
@@ -71,6 +71,13 @@ class Fitted:
         known = self.by_dataset.get(dataset, ())
         return Fitted({**self.by_dataset, dataset: (*known, *frames)})
 
+    def joined(self, other: Fitted) -> Fitted:
+        """These frames and those of another model."""
+        joined = self
+        for dataset, frames in other.by_dataset.items():
+            joined = joined.plus(dataset, frames)
+        return joined
+
 
 def with_foundation(
     audit: LeakageAudit,
@@ -78,7 +85,7 @@ def with_foundation(
     dataset: str,
     test: Sequence[FrameEntry],
     fitted: Fitted,
-    held_out: str | None,
+    tested: Collection[str],
 ) -> LeakageAudit:
     """Adds what the foundation of a task has seen of its test frames.
 
@@ -86,16 +93,17 @@ def with_foundation(
         audit: The audit of the task's own split.
         dataset: The dataset of the test frames.
         test: The test frames.
-        fitted: What the foundation was fitted to or selected on.
-        held_out: The held-out element, None where the protocol has none.
+        fitted: What the foundation, and the model that gives its new elements, was fitted to or
+            selected on.
+        tested: The elements that the protocol asks about; none where it asks about no element.
     """
     every = [frame for frames in fitted.by_dataset.values() for frame in frames]
     own = fitted.by_dataset.get(dataset, ())
     seen = _sharing(test, {frame.fingerprint for frame in every}, "fingerprint")
     for key in ("id", "near", "group"):
         seen |= _sharing(test, {getattr(frame, key) for frame in own}, key)
-    known = None if held_out is None else any(held_out in frame.composition for frame in every)
-    return _plus_foundation(audit, len(seen), known=known, held_out=held_out)
+    known = {element for frame in every for element in frame.composition}.intersection(tested)
+    return _plus_foundation(audit, len(seen), known=bool(known) if tested else None, tested=tested)
 
 
 def of_resolved(
@@ -122,18 +130,19 @@ def of_resolved(
         audit,
         planned.n_seen_by_foundation,
         known=planned.held_out_element_in_foundation,
-        held_out=config.element,
+        tested=config.tested_elements,
     )
 
 
 def _plus_foundation(
-    audit: LeakageAudit, n_seen: int, *, known: bool | None, held_out: str | None
+    audit: LeakageAudit, n_seen: int, *, known: bool | None, tested: Collection[str]
 ) -> LeakageAudit:
     findings = list(audit.findings)
     if n_seen:
         findings.append(f"Test frames that the foundation was made from: {n_seen}.")
     if known:
-        findings.append(f"The foundation was made with frames that contain {held_out}.")
+        named = " or ".join(tested)
+        findings.append(f"The foundation was made with frames that contain {named}.")
     return audit.model_copy(
         update={
             "n_seen_by_foundation": n_seen,

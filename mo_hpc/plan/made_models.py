@@ -123,12 +123,19 @@ class MadeModels:
         return self._inherited(run, spec).plus(spec.dataset.config.name, own)
 
     def _inherited(self, run: RunPaths, spec: TrainTask) -> Fitted:
-        foundation = spec.foundation
-        if foundation is not None and foundation.task_id is not None:
-            return self.fitted(run, _training(run, foundation.task_id))
-        if foundation is not None and foundation.run_task_id is not None:
-            earlier = self._run(RunWords.parse(str(foundation.name)))
-            return self.fitted(earlier, _training(earlier, foundation.run_task_id))
+        """What the foundation of a task, and the donor of its new elements, were fitted to."""
+        inherited = self._fitted_of(run, spec.foundation)
+        if spec.new_elements is None:
+            return inherited
+        return inherited.joined(self._fitted_of(run, spec.new_elements.donor))
+
+    def _fitted_of(self, run: RunPaths, model: FoundationRef | None) -> Fitted:
+        """What a model that a task of a run takes was fitted to; nothing is told of others."""
+        if model is not None and model.task_id is not None:
+            return self.fitted(run, _training(run, model.task_id))
+        if model is not None and model.run_task_id is not None:
+            earlier = self._run(RunWords.parse(str(model.name)))
+            return self.fitted(earlier, _training(earlier, model.run_task_id))
         return Fitted()
 
     def _run(self, words: RunWords) -> RunPaths:

@@ -35,11 +35,13 @@ class PlannedTraining(PlannedTask):
         spec: The task.
         made: Its split, which it shares with tasks that differ in other things.
         maker: What makes its foundation: a task of an earlier stage, or one of an earlier run.
+        donor_maker: What makes the named model that gives its new elements, likewise.
     """
 
     spec: TrainTask
     made: PlannedSplit
     maker: PlannedTraining | MadeModel | None
+    donor_maker: PlannedTraining | MadeModel | None = None
 
     def inputs(self, paths: TaskPaths) -> Mapping[Path, Strict]:
         """The frame ids of its split."""
@@ -52,8 +54,8 @@ class PlannedTraining(PlannedTask):
 
     @property
     def fitted(self) -> Fitted:
-        """What its model was fitted to or selected on, its foundation's frames included."""
-        inherited = self.maker.fitted if self.maker else Fitted()
+        """What its model was fitted to or selected on, and what those that it is made from were."""
+        inherited = _fitted(_made(self.maker, self.donor_maker))
         return inherited.plus(self.spec.dataset.config.name, self.made.fitted_frames)
 
 
@@ -108,7 +110,7 @@ class TrainingPlanner:
     planning: Planning
     indices: dict[str, DatasetIndex] = field(default_factory=dict)
     splits: SplitMaker = field(default_factory=SplitMaker)
-    audits: dict[tuple[PlannedSplit, *tuple[str, ...]], SplitSummary] = field(default_factory=dict)
+    audits: dict[tuple[PlannedSplit, tuple[str, ...]], SplitSummary] = field(default_factory=dict)
 
     def plan(self, name: str, stage: StageConfig) -> list[PlannedTask]:
         """One task for each cell of the stage's axes."""
@@ -144,7 +146,7 @@ class TrainingPlanner:
             committee=[task.spec.digest for task in committee],
         )
         donor = new.donor if new else None
-        makers = (maker, self._named_donor(settings, cell) if donor else None)
+        donor_maker = self._named_donor(settings, cell) if donor else None
         members = tuple(task.spec.id for task in committee)
         spec = TrainTask(
             id=task_id(stage_name, cell, task_digest),
@@ -161,7 +163,7 @@ class TrainingPlanner:
             dataset=DatasetRef(
                 config=dataset, subset=stage.subset, dataset_hash=index.dataset_hash
             ),
-            split=self._audited(split, dataset, [made for made in makers if made is not None]),
+            split=self._audited(split, dataset, _made(maker, donor_maker)),
             model=settings.model if settings.paradigm == "scratch" else None,
             train=settings.train,
             foundation=foundation,
@@ -170,7 +172,7 @@ class TrainingPlanner:
             resources=settings.resources,
             runtime=self.planning.runtime(path, donor.path if donor else None),
         )
-        return PlannedTraining(spec, split, maker)
+        return PlannedTraining(spec, split, maker, donor_maker)
 
     def _index(self, dataset: DatasetConfig) -> DatasetIndex:
         if dataset.name not in self.indices:
@@ -280,20 +282,30 @@ class TrainingPlanner:
         """The split's summary, its audit extended to what its model's makers were fitted to."""
         if not makers:
             return split.summary
-        key = (split, *(maker.spec.id for maker in makers))
+        key = (split, tuple(maker.spec.id for maker in makers))
         if key not in self.audits:
-            fitted = Fitted()
-            for maker in makers:
-                fitted = fitted.joined(maker.fitted)
             audit = with_foundation(
                 split.summary.audit,
                 dataset=dataset.name,
                 test=split.test_frames,
-                fitted=fitted,
+                fitted=_fitted(makers),
                 tested=split.summary.config.tested_elements,
             )
             self.audits[key] = split.summary.model_copy(update={"audit": audit})
         return self.audits[key]
+
+
+def _made(*makers: PlannedTraining | MadeModel | None) -> list[PlannedTraining | MadeModel]:
+    """The makers that the suite knows: a published model has none."""
+    return [maker for maker in makers if maker is not None]
+
+
+def _fitted(makers: Sequence[PlannedTraining | MadeModel]) -> Fitted:
+    """What any of these models was fitted to or selected on."""
+    fitted = Fitted()
+    for maker in makers:
+        fitted = fitted.joined(maker.fitted)
+    return fitted
 
 
 def _needed(maker: PlannedTraining | MadeModel | None) -> tuple[str, ...]:

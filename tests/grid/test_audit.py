@@ -7,7 +7,7 @@ import pytest
 from mo_hpc.core.index import FrameEntry
 from mo_hpc.core.schema import SplitConfig
 from mo_hpc.core.task import Split
-from mo_hpc.grid.audit import audit_split
+from mo_hpc.grid.audit import Fitted, audit_split, with_foundation
 from mo_hpc.grid.splits import iid, lodo_relaxed
 
 
@@ -79,6 +79,22 @@ def test_held_out_element_absent_is_said_too():
     found = audit([frame("a")], train=[frame("b", "Ta")], protocol="lodo_strict", element="Nb")
     assert found.held_out_element_in_train is False
     assert found.findings == ()
+
+
+@pytest.mark.parametrize(("tested", "known"), [((), None), (("Nb",), False), (("Nb", "Ta"), True)])
+def test_any_tested_element_in_the_foundation_is_found(tested, known):
+    fitted = Fitted().plus("one", [frame("b", "Zr")]).joined(Fitted({"one": (frame("c", "Ta"),)}))
+    found = with_foundation(
+        audit([frame("a")]),
+        dataset="one",
+        test=[frame("c"), frame("a")],
+        fitted=fitted,
+        tested=tested,
+    )
+    assert found.held_out_element_in_foundation is known
+    assert found.n_seen_by_foundation == 1
+    finding = "The foundation was made with frames that contain Nb or Ta."
+    assert (finding in found.findings) is bool(known)
 
 
 def trajectories() -> list[FrameEntry]:

@@ -171,6 +171,27 @@ def test_the_audit_follows_the_foundations_of_a_foundation(
     assert 0 < (seen[0] or 0) <= (seen[1] or 0)
 
 
+def test_the_audit_sees_what_the_donor_of_new_elements_was_made_from(
+    planned: Planned, ran: Callable[..., RunPaths]
+) -> None:
+    run = ran(*PRETRAIN)
+    known = "dataset.subsets.known={where: {kind: [doped]}, without_elements: [W, Zr]}"
+    transfer = (
+        "grid.stages.transfer={foundation: 'stage:pretrain', subset: doped, paradigm: zero_shot, "
+        "split: {protocol: new_elements, new_elements: [W, Zr]}}"
+    )
+    words = ("grid=demo", known, "grid.stages.pretrain.subset=known", transfer)
+    proxy = ("new_elements.weights=proxy_group", "new_elements.energy_reference=borrowed")
+    donor = f"new_elements.foundation=run:pretrain/{run.folder.name}"
+    given = ("new_elements.weights=slice", "new_elements.energy_reference=estimated", donor)
+    (without,) = transfers(planned(*words, *proxy)[0])
+    (with_donor,) = transfers(planned(*words, *given)[0])
+    assert without.split.audit.n_seen_by_foundation == 0
+    assert without.split.audit.held_out_element_in_foundation is False
+    assert (with_donor.split.audit.n_seen_by_foundation or 0) > 0
+    assert with_donor.split.audit.held_out_element_in_foundation is True
+
+
 def test_each_size_takes_the_model_of_its_size(
     planned: Planned, ran: Callable[..., RunPaths]
 ) -> None:
