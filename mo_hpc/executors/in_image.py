@@ -30,7 +30,7 @@ def launch_container(config: RunConfig) -> Container | None:
         config.site,
         *roots,
         writable=[Path(config.runs_root)],
-        readable=[*_foundation(config), *_linked(config.dataset, *roots)],
+        readable=[*_models(config), *_linked(config.dataset, *roots)],
     )
 
 
@@ -102,8 +102,15 @@ def write_enter_script(
         write_atomic(path, container.script(f"bash {path}"))
 
 
-def _foundation(config: RunConfig) -> Iterator[Path]:
-    for model in (config.foundation, config.new_elements.foundation):
+def _models(config: RunConfig) -> Iterator[Path]:
+    """The model files that a configuration names, and where links to them lead."""
+    named = [config.foundation, config.new_elements.foundation, config.calculator.model]
+    named += config.axes.potential or ()
+    for stage in config.grid.stages.values():
+        donor, labeller = stage.new_elements.get("foundation"), stage.calculator.get("model")
+        every = (stage.foundation, donor, labeller, *stage.axes.get("potential", ()))
+        named += [model for model in every if isinstance(model, str)]
+    for model in named:
         if model and Path(model).is_file():
             yield Path(model)
             yield Path(model).resolve()

@@ -60,6 +60,35 @@ def test_a_launch_goes_inside_where_tasks_are_its_own_processes(
     assert (tmp_path / "runs").is_dir()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "grid=demo foundation=FILE",
+        "grid=demo new_elements.foundation=FILE",
+        "grid=label_mo420 calculator.model=FILE",
+        "grid=checks axes.potential=[eam,FILE]",
+        "grid=checks grid.stages.check.foundation=FILE",
+        "grid=checks grid.stages.check.axes.potential=[FILE]",
+    ],
+)
+def test_a_launch_inside_sees_the_models_that_it_is_given(
+    entered, stand_in_runtime, tmp_path, words
+):
+    commands, replaced = entered
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "kept.model").write_text("weights")
+    link = tmp_path / "a.model"
+    link.symlink_to(folder / "kept.model")
+    given = words.replace("FILE", str(link)).split()
+    cache = f"cache_root={tmp_path / 'cache'}"
+    config = config_of(*given, "executor=local", cache, *stand_in_runtime.words())
+    with pytest.raises(replaced):
+        enter_with_tasks(launch_container(config), config, "mo_hpc.launch", ())
+    bound = commands[0][2].split()
+    assert str(folder / "kept.model") in bound
+
+
 def test_a_launch_of_arrays_stays_outside(entered, stand_in_runtime):
     commands, _ = entered
     config = config_of("executor=slurm", *stand_in_runtime.words())
