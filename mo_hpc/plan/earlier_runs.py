@@ -69,9 +69,9 @@ def earlier_run(root: Path, words: RunWords) -> RunPaths:
     missing = _missing(runs[0])
     shown = ", ".join(missing[:_MOST_NAMED]) + (" …" if len(missing) > _MOST_NAMED else "")
     raise UserError(
-        f"No run of the grid '{words.grid}' below {root} is complete. The newest, "
+        f"No run of the grid '{words.grid}' is complete. The newest, "
         f"{runs[0].folder.name}, lacks {len(missing)} tasks: {shown}.",
-        where="foundation",
+        where=f"foundation, among the runs below {root}",
         remedy=f"{how_to_go_on(runs[0])} Or name the run, and what is done of it can be used: "
         f"foundation={run_name(runs[0])}",
     )
