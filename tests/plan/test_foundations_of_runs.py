@@ -171,25 +171,59 @@ def test_the_audit_follows_the_foundations_of_a_foundation(
     assert 0 < (seen[0] or 0) <= (seen[1] or 0)
 
 
+NEW_ELEMENTS = (
+    "grid=demo",
+    "dataset.subsets.known={where: {kind: [doped]}, without_elements: [W, Zr]}",
+    "grid.stages.pretrain.subset=known",
+)
+PROXY = ("new_elements.weights=proxy_group", "new_elements.energy_reference=borrowed")
+
+
+def given_by(donor: RunPaths) -> tuple[str, ...]:
+    """New elements from the pretraining of a run."""
+    return (
+        "new_elements.weights=slice",
+        "new_elements.energy_reference=estimated",
+        f"new_elements.foundation=run:pretrain/{donor.folder.name}",
+    )
+
+
+def on_new_elements(**settings: str) -> str:
+    """The stage that tests W and Zr, which its foundation lacks."""
+    further = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    return (
+        f"grid.stages.transfer={{foundation: 'stage:pretrain', subset: doped, {further}, "
+        "split: {protocol: new_elements, new_elements: [W, Zr]}}"
+    )
+
+
 def test_the_audit_sees_what_the_donor_of_new_elements_was_made_from(
     planned: Planned, ran: Callable[..., RunPaths]
 ) -> None:
-    run = ran(*PRETRAIN)
-    known = "dataset.subsets.known={where: {kind: [doped]}, without_elements: [W, Zr]}"
-    transfer = (
-        "grid.stages.transfer={foundation: 'stage:pretrain', subset: doped, paradigm: zero_shot, "
-        "split: {protocol: new_elements, new_elements: [W, Zr]}}"
-    )
-    words = ("grid=demo", known, "grid.stages.pretrain.subset=known", transfer)
-    proxy = ("new_elements.weights=proxy_group", "new_elements.energy_reference=borrowed")
-    donor = f"new_elements.foundation=run:pretrain/{run.folder.name}"
-    given = ("new_elements.weights=slice", "new_elements.energy_reference=estimated", donor)
-    (without,) = transfers(planned(*words, *proxy)[0])
-    (with_donor,) = transfers(planned(*words, *given)[0])
+    donor = ran(*PRETRAIN)
+    words = (*NEW_ELEMENTS, on_new_elements(paradigm="zero_shot"))
+    (without,) = transfers(planned(*words, *PROXY)[0])
+    (with_donor,) = transfers(planned(*words, *given_by(donor))[0])
     assert without.split.audit.n_seen_by_foundation == 0
     assert without.split.audit.held_out_element_in_foundation is False
     assert (with_donor.split.audit.n_seen_by_foundation or 0) > 0
     assert with_donor.split.audit.held_out_element_in_foundation is True
+
+
+def test_the_audit_follows_the_donor_of_a_foundation(
+    planned: Planned, ran: Callable[..., RunPaths]
+) -> None:
+    donor = ran(*PRETRAIN)
+    words = (*NEW_ELEMENTS, on_new_elements(train="{allow_missing_energy_reference: true}"))
+    known = []
+    for elements in (PROXY, given_by(donor)):
+        middle = ran(*words, *elements, stages=("pretrain", "transfer"))
+        (name,) = [each.folder.name for each in middle.task_folders() if "transfer" in str(each)]
+        fold = ("axes.paradigm=[zero_shot]", "axes.protocol=[lodo_strict]", "axes.element=[W]")
+        taken = f"foundation=run:demo/{middle.folder.name}/{name}"
+        (task,) = transfers(planned("grid=nightly", *fold, taken)[0])
+        known.append(task.split.audit.held_out_element_in_foundation)
+    assert known == [False, True]
 
 
 def test_each_size_takes_the_model_of_its_size(
