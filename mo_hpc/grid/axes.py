@@ -98,6 +98,37 @@ def with_acting_committees(
     }
 
 
+def with_donor(stages: Mapping[str, StageConfig], donor: str | None) -> dict[str, StageConfig]:
+    """The stages, of which those that may take new elements from another's model come after it.
+
+    Args:
+        stages: The stages, narrowed.
+        donor: The model that the configuration names for all of them.
+    """
+    if not is_of_stage(donor):
+        return dict(stages)
+    makers: set[str] = set()
+    waiting = [donor.removeprefix(STAGE)]
+    while waiting:
+        name = waiting.pop()
+        if name in stages and name not in makers:
+            makers.add(name)
+            waiting += needs(stages[name])
+
+    def takes(name: str, stage: StageConfig) -> bool:
+        return name not in makers and stage.kind == "train" and stage.foundation is not None
+
+    if not makers:
+        # Where a task takes it, planning says that there is no such stage.
+        return dict(stages)
+    return {
+        name: stage.model_copy(update={"new_elements": {"foundation": donor, **stage.new_elements}})
+        if takes(name, stage)
+        else stage
+        for name, stage in stages.items()
+    }
+
+
 def in_order(stages: Mapping[str, StageConfig]) -> list[str]:
     """Names of the stages, each after the stages it needs; unneeded helpers are dropped.
 

@@ -13,7 +13,7 @@ from mo_hpc.core.files import digest
 from mo_hpc.core.registry import imported, task_kind
 from mo_hpc.core.schema import RunConfig, StageConfig
 from mo_hpc.data.location import resolve_roots
-from mo_hpc.grid.axes import in_order, is_of_stage, narrowed, with_acting_committees
+from mo_hpc.grid.axes import in_order, is_of_stage, narrowed, with_acting_committees, with_donor
 from mo_hpc.plan.checks import check_effects
 from mo_hpc.plan.made_models import MadeModels
 from mo_hpc.plan.planning import PlannedTask, Planning, StagePlanner
@@ -57,6 +57,7 @@ def make_plan(
     stages = with_acting_committees(stages, config.split.selection)
     if config.foundation is not None:
         stages = _refounded(stages, config.foundation)
+    stages = with_donor(stages, config.new_elements.foundation)
     roots = resolve_roots(config.data_root, config.cache_root)
     made_models = MadeModels(Path(config.runs_root), *roots, tuple(python))
     settings = SettingsMerger(config, explicit, made_models)

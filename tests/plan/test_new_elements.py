@@ -186,6 +186,17 @@ def test_the_donor_is_what_the_model_was_fine_tuned_from(cache_root: Path, weigh
     assert direct.split.n_test > 0 == direct.split.audit.n_train_with_held_out_element
 
 
+def test_a_donor_that_a_later_stage_makes_is_made_first(cache_root: Path) -> None:
+    broad = "grid.stages.broad={paradigm: scratch, only_if_needed: true}"
+    words = ("new_elements.weights=slice", "new_elements.energy_reference=estimated")
+    found = tasks(cache_root, *DIRECT, broad, *words, "new_elements.foundation='stage:broad'")
+    (donor,), (direct,) = found["broad"], found["transfer"]
+    assert donor.id in direct.needs
+    assert direct.new_elements is not None
+    assert direct.new_elements.donor is not None
+    assert direct.new_elements.donor.task_id == donor.id
+
+
 def test_a_model_without_a_foundation_has_no_donor(cache_root: Path) -> None:
     scratch = "grid.stages.tune={paradigm: scratch, subset: known}"
     words = ("new_elements.weights=slice", "new_elements.energy_reference=foundation")
