@@ -92,7 +92,7 @@ def submit_all(victim, told):
     on = {"sbatch": {"nodelist": told.lost}}
     victim.submit(victim.task("on-a-lost-node", "wait"), site=on)
     on = {"sbatch": {"nodelist": told.silent}}
-    victim.submit(victim.task("orphan", "deaf", seconds=90), site=on)
+    victim.submit(victim.task("orphan", "deaf", seconds=50), site=on)
     elsewhere = {
         "signal_before_end_s": 15,
         "sbatch": {"exclude": f"{told.lost},{told.silent},{told.preempted_on}"},
