@@ -156,6 +156,6 @@ def test_a_host_that_the_model_does_not_know_is_an_outcome(bonds):
 
 
 def test_settings_that_contradict_themselves_are_refused():
-    for wrong in ({"host": "W"}, {"dopants": ("V", "V")}, {"pair_shells": (0,)}):
+    for wrong in ({"dopants": ("V", "V")}, {"pair_shells": (0,)}, {"pair_shells": (1, 1)}):
         with pytest.raises(ValidationError):
             CheckConfig(**wrong)
