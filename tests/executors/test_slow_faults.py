@@ -62,10 +62,10 @@ def told(victim, nodes):
             "deaf": lambda _: None,
         }
     )
-    victim.restart_now("orphan", "ReqNodeList=", timeout_s=300)
-    bring_back([told.lost])
-    for name in ("on-a-lost-node", "preempted"):
-        victim.restart_now(name, timeout_s=300)
+    # Elsewhere: a node whose slurmd still knows the job refuses it ("Duplicate jobid").
+    for name in ("orphan", "on-a-lost-node"):
+        victim.restart_now(name, "ReqNodeList=", timeout_s=300)
+    victim.restart_now("preempted", timeout_s=300)
     wait_for(lambda: is_at_work(victim, "orphan"), timeout_s=300, interval_s=0.5)
     told.orphan_was_done = victim.is_done("orphan")
     victim.wait_done("on-a-lost-node", "orphan", "preempted", timeout_s=300)
