@@ -11,9 +11,8 @@ from mo_hpc.analysis.settings import groups, sorted_by
 
 SUFFIXES = ("", "_offset_removed", "_linear_baseline")
 """The energy error itself, and the two that every table puts beside it."""
-ENERGY_METRICS = tuple(
-    f"energy_{mean}_mev_per_atom{suffix}" for mean in ("mae", "rmse") for suffix in SUFFIXES
-)
+ENERGY_MAES = tuple(f"energy_mae_mev_per_atom{suffix}" for suffix in SUFFIXES)
+ENERGY_METRICS = (*ENERGY_MAES, *(f"energy_rmse_mev_per_atom{suffix}" for suffix in SUFFIXES))
 FORCE_METRICS = ("force_mae_mev_per_ang_component", "force_rmse_mev_per_ang_component")
 METRICS = (*ENERGY_METRICS, *FORCE_METRICS)
 ZERO_FORCES = "force_mae_mev_per_ang_component_zero_baseline"

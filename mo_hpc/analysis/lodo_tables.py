@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mo_hpc.analysis import reference_values
-from mo_hpc.analysis.aggregate import SUFFIXES, fold_means, mean_and_std
+from mo_hpc.analysis.aggregate import ENERGY_MAES, fold_means, mean_and_std
 from mo_hpc.analysis.beside_paper import MeanAndDeviation, beside, paper_notes
 from mo_hpc.analysis.error_columns import error_columns, force_scale_columns, short_title
 from mo_hpc.analysis.notes import caption, notes
@@ -110,8 +110,7 @@ def _paper_notes(frame: pd.DataFrame) -> tuple[str, ...]:
 def comparison_table(records: RunRecords, frame: pd.DataFrame, settings: list[str]) -> Table:
     """All combinations of settings, strict beside relaxed, as means over the folds."""
     folds = fold_means(frame, settings)
-    columns = ["energy_mae_mev_per_atom" + suffix for suffix in SUFFIXES]
-    columns.append("force_mae_mev_per_ang_component")
+    columns = [*ENERGY_MAES, "force_mae_mev_per_ang_component"]
     protocols = sorted(folds["protocol"].unique(), key=order)
     rows = []
     for values, block in groups(folds, settings):

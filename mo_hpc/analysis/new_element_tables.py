@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mo_hpc.analysis.aggregate import SUFFIXES, counts, mean_and_std, span
+from mo_hpc.analysis.aggregate import ENERGY_MAES, counts, mean_and_std, span
 from mo_hpc.analysis.beside_paper import beside
 from mo_hpc.analysis.error_columns import error_columns
 from mo_hpc.analysis.notes import caption, notes
@@ -20,7 +20,6 @@ from mo_hpc.core.record import TrainRecord
 VARIANTS = "new_elements"
 """Name of the table of all variants."""
 _FORCE = "force_mae_mev_per_ang_component"
-_ENERGIES = tuple(f"energy_mae_mev_per_atom{suffix}" for suffix in SUFFIXES)
 _VARIANT = ("stage", "protocol", "new_elements", "new_element_energy")
 _MEANING = (
     "Test set: all new held out, every frame with a new element, none of which trained; new only, "
@@ -111,9 +110,9 @@ def _by_element(
             Column("e0_source", "E0 from"),
             Column("n_tasks", "n"),
             Column("n_frames", "frames"),
-            Column(_ENERGIES[0], "E MAE", 2, with_std=True),
-            Column(_ENERGIES[1], "E MAE, offset removed", 2, with_std=True),
-            Column(_ENERGIES[2], "E MAE, linear", 2, with_std=True),
+            Column(ENERGY_MAES[0], "E MAE", 2, with_std=True),
+            Column(ENERGY_MAES[1], "E MAE, offset removed", 2, with_std=True),
+            Column(ENERGY_MAES[2], "E MAE, linear", 2, with_std=True),
             Column(_FORCE, "F MAE", 2, with_std=True),
         ),
         rows=tuple(rows),
@@ -142,7 +141,7 @@ def _element_row(element: str, done: list[TrainRecord]) -> dict[str, Any]:
         "e0_source": _words([each.sources[element] for each in energies]),
         "n_tasks": len(testing),
         "n_frames": _span(means, "n_frames"),
-        **mean_and_std(means, (*_ENERGIES, _FORCE)),
+        **mean_and_std(means, (*ENERGY_MAES, _FORCE)),
     }
 
 

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from mo_hpc.analysis.aggregate import SUFFIXES, ZERO_FORCES
+from mo_hpc.analysis.aggregate import ENERGY_MAES, ZERO_FORCES
 from mo_hpc.analysis.beside_paper import PAPER_NOTES
 from mo_hpc.analysis.check_tables import parts_for_terminal
 from mo_hpc.analysis.difficulty_tables import TESTS
@@ -30,7 +30,6 @@ from mo_hpc.analysis.table import Column, Table, printed
 _WIDTH = 80
 _WITHOUT_DECIMALS_FROM = 100
 _FORCE = "force_mae_mev_per_ang_component"
-_ENERGIES = tuple(f"energy_mae_mev_per_atom{suffix}" for suffix in SUFFIXES)
 _LEFT_OUT = ("_spread", "_rmse", "largest_shots", "n_at_rest")
 _COUNTS = ("n_done", "n_folds")
 _ROOM_FOR_SETTINGS = 24
@@ -218,7 +217,7 @@ def _has(table: Table, protocol: str) -> bool:
 
 def _errors(row: Mapping[str, Any], prefix: str) -> list[str]:
     """Energy MAE with its deviation, the two beside it, and the force MAE with its deviation."""
-    raw, removed, linear = (f"{prefix}{name}" for name in _ENERGIES)
+    raw, removed, linear = (f"{prefix}{name}" for name in ENERGY_MAES)
     columns = (
         Column(raw, "", 1, with_std=True),
         Column(removed, "", 2),
